@@ -1,0 +1,409 @@
+//! Events as Arrow: building batches from drafts, and reading single rows of a batch by type.
+//!
+//! In: checked drafts. Out: record batches of [`supplied_schema`] and, with a place in the ledger, of
+//! [`stored_schema`]. Invariant: the row that was hashed is the row that is stored; the canonical form is
+//! computed from these arrays and from nothing else.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Decimal128Array, Decimal128Builder, Float64Array,
+    Float64Builder, Int8Array, Int8Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray,
+    ListBuilder, RecordBatch, StringViewArray, StringViewBuilder, StructArray, StructBuilder,
+    TimestampMicrosecondArray, TimestampMicrosecondBuilder, new_null_array,
+};
+use arrow::buffer::NullBuffer;
+use chrono::{DateTime, Datelike};
+
+use super::columns::{COLUMNS, Column, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema};
+use super::draft::{Cell, Draft, Input};
+use crate::clock::{Clock, Micros};
+use crate::error::{Error, Result};
+
+/// Gathers drafts into one record batch of [`supplied_schema`].
+pub struct BatchBuilder {
+    columns: Vec<ColumnBuilder>,
+    len: usize,
+}
+
+enum ColumnBuilder {
+    Text(StringViewBuilder),
+    Instant(TimestampMicrosecondBuilder),
+    Int64(Int64Builder),
+    Int32(Int32Builder),
+    Int8(Int8Builder),
+    Amount(Decimal128Builder),
+    Ratio(Float64Builder),
+    Inputs(ListBuilder<StructBuilder>),
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self { columns: COLUMNS[..SUPPLIED].iter().map(|c| ColumnBuilder::new(c.kind)).collect(), len: 0 }
+    }
+}
+
+impl BatchBuilder {
+    /// Appends one checked draft.
+    pub fn append(&mut self, draft: &Draft<'_>) {
+        for (builder, cell) in self.columns.iter_mut().zip(draft.cells()) {
+            builder.append(cell);
+        }
+        self.len += 1;
+    }
+
+    /// Events gathered so far.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nothing is gathered.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The batch; the builder is empty again.
+    pub fn finish(&mut self) -> RecordBatch {
+        self.len = 0;
+        let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        RecordBatch::try_new(supplied_schema(), arrays).expect("the builders follow the schema")
+    }
+}
+
+impl ColumnBuilder {
+    fn new(kind: Kind) -> Self {
+        match kind {
+            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) | Kind::Bytes => Self::Text(StringViewBuilder::new()),
+            Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            Kind::Int64 => Self::Int64(Int64Builder::new()),
+            Kind::Int32 => Self::Int32(Int32Builder::new()),
+            Kind::Int8 => Self::Int8(Int8Builder::new()),
+            Kind::Amount => {
+                let builder = Decimal128Builder::new().with_precision_and_scale(18, 2);
+                Self::Amount(builder.expect("18 and 2 are valid"))
+            }
+            Kind::Ratio => Self::Ratio(Float64Builder::new()),
+            Kind::Inputs => {
+                let entry = StructBuilder::from_fields(input_fields(), 0);
+                Self::Inputs(ListBuilder::new(entry).with_field(Arc::new(input_element())))
+            }
+        }
+    }
+
+    fn append(&mut self, cell: &Cell<'_>) {
+        match (self, cell) {
+            (Self::Text(b), Cell::Text(v)) => b.append_value(v),
+            (Self::Text(b), _) => b.append_null(),
+            (Self::Instant(b), Cell::Instant(v)) => b.append_value(*v),
+            (Self::Instant(b), _) => b.append_null(),
+            (Self::Int64(b), Cell::Integer(v)) => b.append_value(*v),
+            (Self::Int64(b), _) => b.append_null(),
+            (Self::Int32(b), Cell::Integer(v)) => b.append_option(i32::try_from(*v).ok()),
+            (Self::Int32(b), _) => b.append_null(),
+            (Self::Int8(b), Cell::Integer(v)) => b.append_option(i8::try_from(*v).ok()),
+            (Self::Int8(b), _) => b.append_null(),
+            (Self::Amount(b), Cell::Amount(v)) => b.append_value(i128::from(*v)),
+            (Self::Amount(b), _) => b.append_null(),
+            (Self::Ratio(b), Cell::Ratio(v)) => b.append_value(*v),
+            (Self::Ratio(b), _) => b.append_null(),
+            (Self::Inputs(b), Cell::Inputs(v)) => append_inputs(b, v),
+            (Self::Inputs(b), _) => b.append_null(),
+        }
+    }
+
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Text(b) => Arc::new(b.finish()),
+            Self::Instant(b) => Arc::new(b.finish()),
+            Self::Int64(b) => Arc::new(b.finish()),
+            Self::Int32(b) => Arc::new(b.finish()),
+            Self::Int8(b) => Arc::new(b.finish()),
+            Self::Amount(b) => Arc::new(b.finish()),
+            Self::Ratio(b) => Arc::new(b.finish()),
+            Self::Inputs(b) => Arc::new(b.finish()),
+        }
+    }
+}
+
+fn append_inputs(builder: &mut ListBuilder<StructBuilder>, inputs: &[Input]) {
+    for input in inputs {
+        let entry = builder.values();
+        let parts = [&input.system, &input.record_type, &input.record_id, &input.field];
+        for (i, part) in parts.into_iter().enumerate() {
+            let field = entry.field_builder::<StringViewBuilder>(i).expect("four text fields");
+            field.append_option(part.as_deref());
+        }
+        entry.append(true);
+    }
+    builder.append(true);
+}
+
+/// The month of `at` in UTC, `YYYY-MM`: the partition of its event.
+pub fn month_of(at: Micros) -> String {
+    let at = DateTime::from_timestamp_micros(at).unwrap_or_default();
+    format!("{:04}-{:02}", at.year(), at.month())
+}
+
+/// Gives every row of `supplied` its place: `seq` from `first_seq` on, `recorded_at`, a salt where a sealed
+/// column is set, and the month. Out: the same rows in [`stored_schema`].
+///
+/// # Errors
+/// When `supplied` has another schema.
+pub fn assign(supplied: &RecordBatch, first_seq: i64, recorded_at: Micros, clock: &Clock) -> Result<RecordBatch> {
+    let len = supplied.num_rows();
+    let rows = Rows::new(supplied)?;
+    let mut arrays: Vec<ArrayRef> = supplied.columns().to_vec();
+    arrays.push(Arc::new(Int64Array::from_iter_values(first_seq..first_seq + len as i64)));
+    arrays.push(Arc::new(TimestampMicrosecondArray::from_value(recorded_at, len).with_timezone("UTC")));
+    let mut salts = BinaryBuilder::new();
+    let mut months = StringViewBuilder::new();
+    for row in 0..len {
+        let is_sealed = SEALED.iter().any(|(column, _)| rows.is_set(*column, row));
+        salts.append_option(is_sealed.then(|| clock.random::<16>()));
+        months.append_value(month_of(rows.instant(Column::OccurredAt, row).unwrap_or_default()));
+    }
+    arrays.push(Arc::new(salts.finish()));
+    arrays.push(Arc::new(months.finish()));
+    for spec in &COLUMNS[arrays.len()..] {
+        arrays.push(new_null_array(stored_schema().field(spec.column as usize).data_type(), len));
+    }
+    RecordBatch::try_new(stored_schema(), arrays)
+        .map_err(|e| Error::internal("decoded events do not follow the stored schema").because(e))
+}
+
+/// Typed access to the rows of a batch; columns that the batch lacks read as absent.
+pub struct Rows<'a> {
+    columns: Vec<Values<'a>>,
+    len: usize,
+}
+
+enum Values<'a> {
+    Missing,
+    Text(&'a StringViewArray),
+    Instant(&'a TimestampMicrosecondArray),
+    Int64(&'a Int64Array),
+    Int32(&'a Int32Array),
+    Int8(&'a Int8Array),
+    Amount(&'a Decimal128Array),
+    Ratio(&'a Float64Array),
+    Bytes(&'a BinaryArray),
+    Inputs(&'a ListArray, [&'a StringViewArray; 4]),
+}
+
+/// The value of one column in one row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'a> {
+    /// Text of any kind.
+    Text(&'a str),
+    /// Microseconds.
+    Instant(Micros),
+    /// int64, written as a decimal string.
+    Long(i64),
+    /// int32 or int8, written as a number.
+    Short(i32),
+    /// Hundredths.
+    Amount(i128),
+    /// 0..1.
+    Ratio(f64),
+    /// Salt.
+    Bytes(&'a [u8]),
+    /// What was read: entry `range` of four parallel columns system, record_type, record_id, field.
+    Inputs([&'a StringViewArray; 4], usize, usize),
+}
+
+impl<'a> Rows<'a> {
+    /// Views `batch`, whose columns are found by name.
+    ///
+    /// # Errors
+    /// When a column has another type than [`COLUMNS`] says.
+    pub fn new(batch: &'a RecordBatch) -> Result<Self> {
+        let columns = COLUMNS.iter().map(|spec| match batch.column_by_name(spec.name) {
+            Some(array) => Values::new(spec.kind, array).ok_or_else(|| {
+                Error::internal(format!("column `{}` has type {}, unlike the evidence schema", spec.name, array.data_type()))
+            }),
+            None => Ok(Values::Missing),
+        });
+        Ok(Self { columns: columns.collect::<Result<_>>()?, len: batch.num_rows() })
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value of `column` in `row`, if any.
+    pub fn value(&self, column: Column, row: usize) -> Option<Value<'a>> {
+        self.columns[column as usize].get(row)
+    }
+
+    /// Whether `column` is set in `row`.
+    pub fn is_set(&self, column: Column, row: usize) -> bool {
+        self.columns[column as usize].is_set(row)
+    }
+
+    /// Text of `column` in `row`.
+    pub fn text(&self, column: Column, row: usize) -> Option<&'a str> {
+        match self.value(column, row) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Instant of `column` in `row`.
+    pub fn instant(&self, column: Column, row: usize) -> Option<Micros> {
+        match self.value(column, row) {
+            Some(Value::Instant(at)) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// int64 of `column` in `row`.
+    pub fn long(&self, column: Column, row: usize) -> Option<i64> {
+        match self.value(column, row) {
+            Some(Value::Long(n)) => Some(n),
+            _ => None,
+        }
+    }
+
+    /// The salt of `row`.
+    pub fn salt(&self, row: usize) -> Option<&'a [u8]> {
+        match self.value(Column::Salt, row) {
+            Some(Value::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Whether the event of `row` equals `other`'s `other_row` in every supplied column. A sealed value that
+    /// was erased from `other` since counts as equal: the resend of an erased event must store nothing.
+    pub fn same_content(&self, row: usize, other: &Rows<'_>, other_row: usize) -> bool {
+        let is_erased = |column: Column| {
+            let digest = SEALED.iter().find(|(value, _)| *value == column).map(|(_, digest)| *digest);
+            digest.is_some_and(|d| other.is_set(d, other_row) && !other.is_set(column, other_row))
+        };
+        COLUMNS[..SUPPLIED].iter().map(|spec| spec.column).all(|column| {
+            is_erased(column) || same(self.value(column, row), other.value(column, other_row))
+        })
+    }
+}
+
+fn same(a: Option<Value<'_>>, b: Option<Value<'_>>) -> bool {
+    match (a, b) {
+        (Some(Value::Inputs(a, from_a, to_a)), Some(Value::Inputs(b, from_b, to_b))) => {
+            let get = |array: &StringViewArray, i: usize| array.is_valid(i).then(|| array.value(i).to_owned());
+            to_a - from_a == to_b - from_b
+                && (0..to_a - from_a).all(|i| (0..4).all(|p| get(a[p], from_a + i) == get(b[p], from_b + i)))
+        }
+        (Some(Value::Inputs(..)), _) | (_, Some(Value::Inputs(..))) => false,
+        (a, b) => a == b,
+    }
+}
+
+impl<'a> Values<'a> {
+    fn new(kind: Kind, array: &'a ArrayRef) -> Option<Self> {
+        Some(match kind {
+            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) => Self::Text(array.as_string_view_opt()?),
+            Kind::Instant => Self::Instant(array.as_primitive_opt()?),
+            Kind::Int64 => Self::Int64(array.as_primitive_opt()?),
+            Kind::Int32 => Self::Int32(array.as_primitive_opt()?),
+            Kind::Int8 => Self::Int8(array.as_primitive_opt()?),
+            Kind::Amount => Self::Amount(array.as_primitive_opt()?),
+            Kind::Ratio => Self::Ratio(array.as_primitive_opt()?),
+            Kind::Bytes => Self::Bytes(array.as_binary_opt()?),
+            Kind::Inputs => {
+                let list: &ListArray = array.as_list_opt()?;
+                let entries: &StructArray = list.values().as_struct_opt()?;
+                let part = |i: usize| entries.columns().get(i).and_then(|c| c.as_string_view_opt());
+                Self::Inputs(list, [part(0)?, part(1)?, part(2)?, part(3)?])
+            }
+        })
+    }
+
+    fn nulls(&self) -> Option<&'a NullBuffer> {
+        match self {
+            Self::Missing => None,
+            Self::Text(a) => Array::nulls(*a),
+            Self::Instant(a) => Array::nulls(*a),
+            Self::Int64(a) => Array::nulls(*a),
+            Self::Int32(a) => Array::nulls(*a),
+            Self::Int8(a) => Array::nulls(*a),
+            Self::Amount(a) => Array::nulls(*a),
+            Self::Ratio(a) => Array::nulls(*a),
+            Self::Bytes(a) => Array::nulls(*a),
+            Self::Inputs(a, _) => Array::nulls(*a),
+        }
+    }
+
+    fn is_set(&self, row: usize) -> bool {
+        !matches!(self, Self::Missing) && self.nulls().is_none_or(|nulls| nulls.is_valid(row))
+    }
+
+    fn get(&self, row: usize) -> Option<Value<'a>> {
+        if !self.is_set(row) {
+            return None;
+        }
+        Some(match self {
+            Self::Missing => return None,
+            Self::Text(a) => Value::Text(a.value(row)),
+            Self::Instant(a) => Value::Instant(a.value(row)),
+            Self::Int64(a) => Value::Long(a.value(row)),
+            Self::Int32(a) => Value::Short(a.value(row)),
+            Self::Int8(a) => Value::Short(i32::from(a.value(row))),
+            Self::Amount(a) => Value::Amount(a.value(row)),
+            Self::Ratio(a) => Value::Ratio(a.value(row)),
+            Self::Bytes(a) => Value::Bytes(a.value(row)),
+            Self::Inputs(list, parts) => {
+                let offsets = list.value_offsets();
+                Value::Inputs(*parts, offsets[row] as usize, offsets[row + 1] as usize)
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::json;
+
+    fn batch(texts: &[&str]) -> RecordBatch {
+        let mut builder = BatchBuilder::default();
+        for text in texts {
+            builder.append(&json::decode(text.as_bytes()).unwrap());
+        }
+        builder.finish()
+    }
+
+    #[test]
+    fn a_salt_is_drawn_only_where_something_is_sealed() {
+        let supplied = batch(&[r#"{"old_value":"","occurred_at":"2026-03-31T23:59:59Z"}"#, r#"{"field":"f","occurred_at":"0001-01-01T00:00:00Z"}"#]);
+        let stored = assign(&supplied, 41, 7, &Clock::fixed(7)).unwrap();
+        let rows = Rows::new(&stored).unwrap();
+        assert_eq!(rows.salt(0).map(<[u8]>::len), Some(16));
+        assert_eq!(rows.salt(1), None);
+        assert_eq!((rows.long(Column::Seq, 0), rows.long(Column::Seq, 1)), (Some(41), Some(42)));
+        assert_eq!(rows.text(Column::OccurredMonth, 0), Some("2026-03"));
+        assert_eq!(rows.text(Column::OccurredMonth, 1), Some("0001-01"));
+    }
+
+    #[test]
+    fn content_is_compared_in_every_supplied_column() {
+        let inputs = r#""inputs":[{"system":"a","record_type":"b","record_id":"c"}]"#;
+        let texts = [
+            format!(r#"{{"event_id":"1",{inputs},"amount":1.5}}"#),
+            format!(r#"{{"amount":"1.50","event_id":"1",{inputs}}}"#),
+            format!(r#"{{"event_id":"1",{inputs}}}"#),
+            r#"{"event_id":"1","amount":1.5}"#.to_owned(),
+            format!(r#"{{"event_id":"1",{},"amount":1.5}}"#, inputs.replace("\"c\"", "\"d\"")),
+        ];
+        let all = batch(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+        let rows = Rows::new(&all).unwrap();
+        assert!(rows.same_content(0, &rows, 1));
+        for other in 2..5 {
+            assert!(!rows.same_content(0, &rows, other), "{}", texts[other]);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! The canonical form `ev1` of an event and its leaf hash: the bytes that the ledger commits to.
+//!
+//! In: a row as stored. Out: JSON bytes in the RFC 8785 subset described in the README of the fixtures, and
+//! SHA-256(0x00 || bytes) as in RFC 6962. Invariant: the bytes depend on the stored values alone, so that a row
+//! read back after compaction, schema growth or erasure has the same leaf. Sealed values enter as salted
+//! digests only (the disclosures of RFC 9901).
+
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+
+use super::batch::{Rows, Value};
+use super::columns::{COLUMNS, Column, Role, SEALED};
+use super::jcs::write_string;
+use crate::clock::{Micros, rfc3339};
+
+/// A leaf hash of the ledger.
+pub type Leaf = [u8; 32];
+
+/// What stands under one key of the canonical form.
+#[derive(Clone, Copy)]
+enum Source {
+    Version,
+    Column(Column),
+    Digest { value: Column, kept: Column },
+}
+
+/// The keys in ascending byte order; names are ASCII, so this is the order of RFC 8785 as well.
+static KEYS: LazyLock<Vec<(&'static str, Source)>> = LazyLock::new(|| {
+    let is_plain = |column: Column| match column.spec().role {
+        Role::Open => true,
+        Role::Sealed => false,
+        Role::Assigned => matches!(column, Column::Seq | Column::RecordedAt),
+    };
+    let plain = COLUMNS.iter().filter(|c| is_plain(c.column)).map(|c| (c.name, Source::Column(c.column)));
+    let digests = SEALED.iter().map(|(value, kept)| (kept.name(), Source::Digest { value: *value, kept: *kept }));
+    let mut keys: Vec<_> = plain.chain(digests).chain([("v", Source::Version)]).collect();
+    keys.sort_by_key(|(name, _)| *name);
+    keys
+});
+
+/// Writes the canonical form of `row` into `out`, which is emptied first.
+pub fn write_canonical(rows: &Rows<'_>, row: usize, out: &mut String) {
+    out.clear();
+    out.push('{');
+    for (name, source) in KEYS.iter() {
+        match *source {
+            Source::Version => {
+                write_key(name, out);
+                out.push('1');
+            }
+            Source::Column(column) => {
+                if let Some(value) = rows.value(column, row) {
+                    write_key(name, out);
+                    write_value(value, out);
+                }
+            }
+            Source::Digest { value, kept } => {
+                if let Some(digest) = row_digest(rows, row, value, kept) {
+                    write_key(name, out);
+                    write_string(&digest, out);
+                }
+            }
+        }
+    }
+    out.push('}');
+}
+
+/// The leaf hash of canonical bytes: SHA-256(0x00 || bytes), RFC 6962 section 2.1.
+pub fn leaf_hash(canonical: &[u8]) -> Leaf {
+    let mut hash = Sha256::new();
+    hash.update([0u8]);
+    hash.update(canonical);
+    hash.finalize().into()
+}
+
+/// The leaf hashes of all rows, in row order.
+pub fn leaves(rows: &Rows<'_>) -> Vec<Leaf> {
+    let mut canonical = String::with_capacity(1024);
+    let leaf = |row| {
+        write_canonical(rows, row, &mut canonical);
+        leaf_hash(canonical.as_bytes())
+    };
+    (0..rows.len()).map(leaf).collect()
+}
+
+/// The disclosure of a sealed value, `JSON([salt, column, value])`, before base64url; RFC 9901 section 4.2.
+pub fn disclosure(salt: &[u8], column: Column, value: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("HMAC takes a key of any length");
+    mac.update(column.name().as_bytes());
+    let salt = BASE64URL.encode(&mac.finalize().into_bytes()[..16]);
+    let mut json = format!("[\"{salt}\",\"{}\",", column.name());
+    write_string(value, &mut json);
+    json.push(']');
+    json
+}
+
+/// The digest that stands for a sealed value: base64url(SHA-256(base64url(disclosure))).
+pub fn digest(salt: &[u8], column: Column, value: &str) -> String {
+    let disclosure = BASE64URL.encode(disclosure(salt, column, value));
+    BASE64URL.encode(Sha256::digest(disclosure.as_bytes()))
+}
+
+fn row_digest(rows: &Rows<'_>, row: usize, value: Column, kept: Column) -> Option<String> {
+    match (rows.text(value, row), rows.salt(row)) {
+        (Some(text), Some(salt)) => Some(digest(salt, value, text)),
+        _ => rows.text(kept, row).map(str::to_owned),
+    }
+}
+
+fn write_key(name: &str, out: &mut String) {
+    if out.len() > 1 {
+        out.push(',');
+    }
+    out.push('"');
+    out.push_str(name);
+    out.push_str("\":");
+}
+
+fn write_value(value: Value<'_>, out: &mut String) {
+    match value {
+        Value::Text(text) => write_string(text, out),
+        Value::Instant(at) => write_instant(at, out),
+        Value::Long(n) => write_string(&n.to_string(), out),
+        Value::Short(n) => out.push_str(&n.to_string()),
+        Value::Amount(n) => write_string(&amount(n), out),
+        Value::Ratio(n) => write_string(ryu_js::Buffer::new().format(n), out),
+        Value::Bytes(bytes) => write_string(&BASE64URL.encode(bytes), out),
+        Value::Inputs(parts, from, to) => {
+            const KEYS_IN_ORDER: [(usize, &str); 4] = [(3, "field"), (2, "record_id"), (1, "record_type"), (0, "system")];
+            out.push('[');
+            for i in from..to {
+                out.push_str(if i > from { ",{" } else { "{" });
+                let mut separator = "";
+                for (part, name) in KEYS_IN_ORDER {
+                    if !arrow::array::Array::is_null(parts[part], i) {
+                        out.push_str(separator);
+                        out.push('"');
+                        out.push_str(name);
+                        out.push_str("\":");
+                        write_string(parts[part].value(i), out);
+                        separator = ",";
+                    }
+                }
+                out.push('}');
+            }
+            out.push(']');
+        }
+    }
+}
+
+fn write_instant(at: Micros, out: &mut String) {
+    write_string(&rfc3339(at), out);
+}
+
+/// Hundredths as a decimal string with two digits.
+pub fn amount(hundredths: i128) -> String {
+    let sign = if hundredths < 0 { "-" } else { "" };
+    let unsigned = hundredths.unsigned_abs();
+    format!("{sign}{}.{:02}", unsigned / 100, unsigned % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::batch::{BatchBuilder, assign};
+    use crate::event::json;
+
+    fn canonical(text: &str) -> String {
+        let mut builder = BatchBuilder::default();
+        builder.append(&json::decode(text.as_bytes()).unwrap());
+        let stored = assign(&builder.finish(), 7, 1_772_355_600_000_000, &Clock::fixed(0)).unwrap();
+        let mut out = String::new();
+        write_canonical(&Rows::new(&stored).unwrap(), 0, &mut out);
+        out
+    }
+
+    #[test]
+    fn every_type_has_its_canonical_spelling() {
+        let text = canonical(
+            r#"{"event_id":"é\u0001\"","occurred_at":"2026-03-01T09:00:00.1234567Z","source_seq":-5,"attempt":2,
+               "permission_level":3,"amount":-0.5,"confidence":0.870,"threshold":-0.0,
+               "inputs":[{"system":"s","record_id":"r","record_type":"t"},{"field":"f","system":"s","record_id":"r","record_type":"t"}]}"#,
+        );
+        let expected = concat!(
+            r#"{"amount":"-0.50","attempt":2,"confidence":"0.87","event_id":"é\u0001\"","#,
+            r#""inputs":[{"record_id":"r","record_type":"t","system":"s"},{"field":"f","record_id":"r","record_type":"t","system":"s"}],"#,
+            r#""occurred_at":"2026-03-01T09:00:00.123456Z","permission_level":3,"#,
+            r#""recorded_at":"2026-03-01T09:00:00.000000Z","seq":"7","source_seq":"-5","threshold":"0","v":1}"#,
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn sealed_values_enter_as_digests_only() {
+        let text = canonical(r#"{"event_id":"1","occurred_at":"2026-03-01T09:00:00Z","old_value":"top secret","comment":"hush"}"#);
+        assert!(!text.contains("secret") && !text.contains("hush"));
+        assert!(text.contains("\"comment_digest\":\"") && text.contains("\"old_value_digest\":\""));
+    }
+
+    #[test]
+    fn the_leaf_of_nothing_is_that_of_rfc_6962() {
+        let hex: String = leaf_hash(b"").iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(hex, "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d");
+    }
+}

@@ -1,0 +1,6 @@
+//! Probity.
+#![warn(missing_docs)]
+pub mod clock;
+pub mod error;
+pub mod event;
+pub mod limits;

@@ -1,0 +1,70 @@
+//! Every bound of the program, with its unit and its reason, in one place.
+//!
+//! Invariant: nothing that comes from outside grows past a bound named here without a clear answer.
+
+/// Bytes of one input record without its line end; a longer one is refused, so that no line fills the memory.
+pub const RECORD_BYTES: usize = 64 * 1024;
+/// Bytes of a refused record kept in the quarantine; enough to recognise it, and the hash covers the rest.
+pub const QUARANTINE_RAW_BYTES: usize = 64 * 1024;
+/// Days after which a quarantine entry expires.
+pub const QUARANTINE_DAYS: i64 = 90;
+/// Bytes of `event_id` and `source`: they are keys, held in memory while duplicates are sought.
+pub const ID_BYTES: usize = 256;
+/// Nesting of JSON values in a record; deeper input is refused before it can exhaust a stack.
+pub const JSON_DEPTH: usize = 64;
+/// Hours that an event may lie ahead of the clock: clocks of sources differ, time travel does not happen.
+pub const FUTURE_HOURS: i64 = 24;
+
+/// Input bytes gathered into one journal object while a file is ingested; bounds the memory of a batch.
+pub const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// Events of one journal object; the same bound for tiny events.
+pub const BATCH_EVENTS: usize = 32 * 1024;
+/// Bytes of one journal object accepted when reading; a larger one was not written by this program.
+pub const JOURNAL_OBJECT_BYTES: u64 = 512 * 1024 * 1024;
+
+/// A fold is due when the journal holds this many bytes,
+pub const FOLD_BYTES: u64 = 64 * 1024 * 1024;
+/// or this many objects (a listing stays one page),
+pub const FOLD_OBJECTS: usize = 1_024;
+/// or an object this old, in seconds: readers pay for every unfolded object.
+pub const FOLD_AGE_SECONDS: i64 = 30;
+/// Journal bytes that one fold turns into Parquet at most; bounds its memory, the rest follows at once.
+pub const FOLD_STEP_BYTES: u64 = 192 * 1024 * 1024;
+
+/// Bytes of a compacted file: large enough to scan at full speed, small enough to prune and to rewrite.
+pub const COMPACTED_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Small files of one month that make an ingest compact it.
+pub const SMALL_FILES_PER_MONTH: usize = 16;
+/// Rows of a Parquet row group: the unit of pruning by statistics and bloom filter.
+pub const ROW_GROUP_ROWS: usize = 256 * 1024;
+/// Rows of a Parquet page: the unit of late materialisation.
+pub const PAGE_ROWS: usize = 8 * 1024;
+/// Commits between two Delta checkpoints, so that opening a table replays few log files.
+pub const COMMITS_PER_CHECKPOINT: u64 = 50;
+/// Seconds that a file replaced by compaction stays for queries that still read it.
+pub const VACUUM_GRACE_SECONDS: i64 = 600;
+
+/// Distinct ids held in memory while duplicates are sought; months are dropped and reloaded past it.
+pub const KNOWN_IDS: usize = 24 * 1024 * 1024;
+/// Attempts to append one batch against other writers, or to read a prefix that others are folding.
+pub const APPEND_ATTEMPTS: usize = 200;
+
+/// Bytes of SQL text accepted; no honest query is longer.
+pub const SQL_BYTES: usize = 64 * 1024;
+/// Operators in one SQL text: a flat chain of some 2,000 overflows the planner's stack.
+pub const SQL_OPERATORS: usize = 500;
+/// Nesting of brackets in SQL text.
+pub const SQL_DEPTH: usize = 40;
+/// Rows of an ad-hoc query's result, unless the caller asks for another bound; truncation is stated.
+pub const QUERY_ROWS: usize = 1_000_000;
+/// Seconds that a query may run.
+pub const QUERY_SECONDS: u64 = 300;
+/// Bytes of memory of all queries together; sorts, joins and aggregates spill past it.
+pub const QUERY_MEMORY_BYTES: usize = 1_536 * 1024 * 1024;
+/// Bytes of temporary files that spilling may write.
+pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+
+/// Entries of one `evidence.received` event; more sources and days are spread over several events.
+pub const RECEIVED_ENTRIES: usize = 400;
+/// Reasons for refusal repeated in the result of an ingest; the quarantine holds all of them.
+pub const FIRST_REASONS: usize = 20;
