@@ -4,3 +4,5 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod limits;
+#[cfg(feature = "engine")]
+pub mod store;

@@ -28,11 +28,13 @@ pub const FOLD_BYTES: u64 = 64 * 1024 * 1024;
 pub const FOLD_OBJECTS: usize = 1_024;
 /// or an object this old, in seconds: readers pay for every unfolded object.
 pub const FOLD_AGE_SECONDS: i64 = 30;
-/// Journal bytes that one fold turns into Parquet at most; bounds its memory, the rest follows at once.
-pub const FOLD_STEP_BYTES: u64 = 192 * 1024 * 1024;
+/// Journal bytes (compressed) that one step of a fold turns into Parquet; bounds its memory, the rest follows.
+pub const FOLD_STEP_BYTES: u64 = 96 * 1024 * 1024;
 
 /// Bytes of a compacted file: large enough to scan at full speed, small enough to prune and to rewrite.
 pub const COMPACTED_FILE_BYTES: u64 = 256 * 1024 * 1024;
+/// Files that one compaction merges at most; bounds its memory.
+pub const COMPACTION_FILES: usize = 32;
 /// Small files of one month that make an ingest compact it.
 pub const SMALL_FILES_PER_MONTH: usize = 16;
 /// Rows of a Parquet row group: the unit of pruning by statistics and bloom filter.
@@ -43,6 +45,9 @@ pub const PAGE_ROWS: usize = 8 * 1024;
 pub const COMMITS_PER_CHECKPOINT: u64 = 50;
 /// Seconds that a file replaced by compaction stays for queries that still read it.
 pub const VACUUM_GRACE_SECONDS: i64 = 600;
+
+/// Seconds after which a file that no commit ever named is taken for the rest of a killed process.
+pub const ORPHAN_SECONDS: i64 = 24 * 3600;
 
 /// Distinct ids held in memory while duplicates are sought; months are dropped and reloaded past it.
 pub const KNOWN_IDS: usize = 24 * 1024 * 1024;

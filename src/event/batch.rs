@@ -15,7 +15,7 @@ use arrow::array::{
 use arrow::buffer::NullBuffer;
 use chrono::{DateTime, Datelike};
 
-use super::columns::{COLUMNS, Column, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema};
+use super::columns::{COLUMNS, Column, ColumnSpec, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema};
 use super::draft::{Cell, Draft, Input};
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
@@ -217,7 +217,12 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// When a column has another type than [`COLUMNS`] says.
     pub fn new(batch: &'a RecordBatch) -> Result<Self> {
-        let columns = COLUMNS.iter().map(|spec| match batch.column_by_name(spec.name) {
+        let column = |spec: &ColumnSpec| {
+            let position = spec.column as usize;
+            let is_in_place = batch.schema_ref().fields().get(position).is_some_and(|f| f.name() == spec.name);
+            if is_in_place { Some(batch.column(position)) } else { batch.column_by_name(spec.name) }
+        };
+        let columns = COLUMNS.iter().map(|spec| match column(spec) {
             Some(array) => Values::new(spec.kind, array).ok_or_else(|| {
                 Error::internal(format!("column `{}` has type {}, unlike the evidence schema", spec.name, array.data_type()))
             }),

@@ -1,0 +1,248 @@
+//! The page before it is markup: sections of headlines, tiles, charts, tables, text and queries.
+//!
+//! In: values and words from whoever composes a report. Out: plain structs that `html` renders.
+//! Invariant: every string here is plain text, never markup; the one exception, [`Svg`], can be made
+//! by `charts` alone. It must not compute a number, choose a wording or know where data came from.
+
+/// A whole page.
+#[derive(Clone, Debug, Default)]
+pub struct Document {
+    /// What the page is: "Monthly governance review".
+    pub title: String,
+    /// What it covers: "June 2026, tenant default".
+    pub subtitle: String,
+    /// The ground the numbers stand on, label and value: period, as of, ledger size, root, table
+    /// version, time zone.
+    pub facts: Vec<(String, String)>,
+    /// Something the reader must know before any number, such as an incomplete log.
+    pub banner: Option<String>,
+    /// In reading order; they are numbered from 1.
+    pub sections: Vec<Section>,
+}
+
+/// One numbered part of a page.
+#[derive(Clone, Debug, Default)]
+pub struct Section {
+    /// Anchor, unique in the document: `batch-scorecards`.
+    pub id: String,
+    pub title: String,
+    /// One sentence: what the reader learns here.
+    pub question: String,
+    pub blocks: Vec<Block>,
+}
+
+/// What a section is made of.
+#[derive(Clone, Debug)]
+pub enum Block {
+    Headline(Headline),
+    Tiles(Vec<Tile>),
+    Chart(Chart),
+    Table(Table),
+    /// A paragraph.
+    Text(String),
+    /// Short statements, one per line.
+    List(Vec<String>),
+    /// A query printed so that anyone can recompute its numbers.
+    Query(Query),
+    /// Lines to sign on paper, one per role: name, date, signature.
+    SignOff(Vec<String>),
+}
+
+/// The number a section is about, set large.
+#[derive(Clone, Debug, Default)]
+pub struct Headline {
+    pub label: String,
+    /// The large line: `42.4 %`, or the counts when the sample is small (see `format::rate`).
+    pub value: String,
+    /// The line below: `3,740 of 8,828 records`.
+    pub detail: String,
+    /// `[41.3, 43.4]`, or empty.
+    pub interval: String,
+    pub status: Option<Flag>,
+    /// Anything that qualifies the number: restated since first issue, pending, left out.
+    pub note: String,
+    /// Name of the query behind it, or empty. Links to a [`Block::Query`] of that name when the
+    /// document holds one.
+    pub source: String,
+}
+
+/// A small number among its peers.
+#[derive(Clone, Debug, Default)]
+pub struct Tile {
+    pub label: String,
+    pub value: String,
+    pub detail: String,
+    pub status: Option<Flag>,
+    pub source: String,
+}
+
+/// A drawing with its words.
+#[derive(Clone, Debug)]
+pub struct Chart {
+    pub title: String,
+    /// How to read it, or what stands out.
+    pub caption: String,
+    pub svg: Svg,
+    pub source: String,
+}
+
+/// A finished drawing, safe to place in a page. Only `charts` makes one, with its text escaped and its
+/// description inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Svg(pub(super) String);
+
+impl Svg {
+    /// The markup.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Rows under named columns. A row shorter than the columns is filled up with missing cells.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    pub caption: String,
+    pub columns: Vec<Column>,
+    pub rows: Vec<Vec<Cell>>,
+    /// What is left out or needs explaining, such as a truncation.
+    pub note: String,
+    pub source: String,
+}
+
+/// A column's heading and how its values are set.
+#[derive(Clone, Debug)]
+pub struct Column {
+    pub label: String,
+    pub kind: Kind,
+}
+
+impl Column {
+    /// A column.
+    pub fn new(label: impl Into<String>, kind: Kind) -> Self {
+        Self { label: label.into(), kind }
+    }
+}
+
+/// How the values of a column are written and aligned. Everything but `Text` and `Code` is set right,
+/// in figures of equal width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    /// Identifiers and hashes: equal-width letters, may break anywhere.
+    Code,
+    Count,
+    /// Fractions, printed as percentages.
+    Percent,
+    Number,
+    Hours,
+    /// Pairs of fractions, printed as percentages.
+    Interval,
+}
+
+/// One value of a table.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    Text(String),
+    Count(u64),
+    /// Written as the column's kind says.
+    Value(f64),
+    Range(f64, f64),
+    Flag(Flag),
+    /// No value: printed as a dash that reads "no data".
+    Missing,
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Cell {
+    fn from(count: u64) -> Self {
+        Self::Count(count)
+    }
+}
+
+impl From<f64> for Cell {
+    fn from(value: f64) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl From<Flag> for Cell {
+    fn from(flag: Flag) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Missing, Into::into)
+    }
+}
+
+/// A judgement in a word or two. Words carry it; shape and colour only repeat it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flag {
+    pub words: String,
+    pub tone: Tone,
+}
+
+impl Flag {
+    /// A flag.
+    pub fn new(tone: Tone, words: impl Into<String>) -> Self {
+        Self { words: words.into(), tone }
+    }
+
+    /// The flag of a metric's status; none for `ok`.
+    pub fn of_status(status: &str) -> Option<Self> {
+        let tone = if status == "no_data" { Tone::Absent } else { Tone::Watch };
+        super::format::status(status).map(|words| Self::new(tone, words))
+    }
+}
+
+/// How a reader should take a flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Good,
+    /// Read with care.
+    Watch,
+    Bad,
+    /// Nothing to judge by: no data, not testable.
+    Absent,
+}
+
+/// A query as the appendix prints it.
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Unique in the document; what `source` refers to.
+    pub name: String,
+    pub question: String,
+    /// Name and value.
+    pub parameters: Vec<(String, String)>,
+    pub sql: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_value_becomes_a_missing_cell_not_a_zero() {
+        assert_eq!(Cell::from(None::<u64>), Cell::Missing);
+        assert_eq!(Cell::from(Some(0u64)), Cell::Count(0));
+    }
+
+    #[test]
+    fn a_metric_that_is_fine_carries_no_flag() {
+        assert_eq!(Flag::of_status("ok"), None);
+        assert_eq!(Flag::of_status("no_data"), Some(Flag::new(Tone::Absent, "no data")));
+    }
+}

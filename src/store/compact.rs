@@ -1,0 +1,315 @@
+//! Compaction and vacuum: few large sorted files per month instead of many small ones.
+//!
+//! In: the files of a month. Out: files of about [`COMPACTED_FILE_BYTES`] with the same rows, sorted and
+//! non-overlapping, committed with `dataChange=false`. Invariant: the new files are read back and hold the same
+//! multiset of leaf hashes as the old ones before the commit, let alone before anything is deleted.
+
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
+use arrow::compute::interleave_record_batch;
+use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
+use futures::stream::BoxStream;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::Store;
+use super::durable::sweep_staging;
+use super::object::object_error;
+use super::parquet::{self, Effort};
+use super::snapshot::DataFile;
+use super::table::{Committed, TableState};
+use crate::clock::{Micros, SECOND};
+use crate::error::{Error, Result};
+use crate::event::{COLUMNS, Column, Leaf, Rows, leaves};
+use crate::limits::{APPEND_ATTEMPTS, COMPACTED_FILE_BYTES, COMPACTION_FILES, ORPHAN_SECONDS, PAGE_ROWS, SMALL_FILES_PER_MONTH, VACUUM_GRACE_SECONDS};
+
+/// What a compaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Files replaced.
+    pub replaced: usize,
+    /// Files written.
+    pub written: usize,
+    /// Rows moved, each with its leaf hash checked.
+    pub rows: u64,
+}
+
+/// What a vacuum deleted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Vacuumed {
+    /// Data files that no version in use names.
+    pub files: usize,
+    /// Staging files of killed processes.
+    pub staging: usize,
+    /// Quarantine entries past their age.
+    pub quarantine: usize,
+}
+
+impl Store {
+    /// Merges the small files of every month; of months with many of them only where `only_due`.
+    ///
+    /// # Errors
+    /// When the store fails, or the new files do not hold what the old ones held: then nothing is replaced.
+    pub async fn compact(&self, due: Due) -> Result<Compacted> {
+        let _queued = self.queue("compact").await?;
+        let mut done = Compacted::default();
+        loop {
+            let state = self.table().await?;
+            let Some(group) = next_group(&state.files, due) else { return Ok(done) };
+            let step = self.compact_group(&state, &group).await?;
+            if step.replaced == 0 {
+                return Ok(done);
+            }
+            done.replaced += step.replaced;
+            done.written += step.written;
+            done.rows += step.rows;
+        }
+    }
+
+    async fn compact_group(&self, state: &TableState, group: &[DataFile]) -> Result<Compacted> {
+        let (written, before) = self.merge(group).await?;
+        let after = self.leaf_sum(&written).await?;
+        if before != after {
+            self.discard(&written).await;
+            return Err(Error::damaged(format!(
+                "compaction of {} would change evidence: {} rows went in, {} came out, or their leaf hashes differ; nothing was replaced",
+                group[0].month, before.rows, after.rows
+            )));
+        }
+        let mut state = state.clone();
+        for _ in 0..APPEND_ATTEMPTS {
+            match self.table.commit_compaction(&state, group, &written).await? {
+                Committed::Done => {
+                    return Ok(Compacted { replaced: group.len(), written: written.len(), rows: before.rows });
+                }
+                Committed::Lost => {
+                    state = self.table().await?;
+                    if !group.iter().all(|old| state.files.iter().any(|f| f.path == old.path)) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.discard(&written).await;
+        Ok(Compacted::default())
+    }
+
+    /// Merges sorted files into sorted files; gives them with the leaf sum of what was read.
+    async fn merge(&self, group: &[DataFile]) -> Result<(Vec<DataFile>, LeafSum)> {
+        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+        let mut inputs = Vec::with_capacity(group.len());
+        for file in group {
+            inputs.push(parquet::scan(&self.location.objects, file, &all, None).await?);
+        }
+        let bytes_per_row = group.iter().map(|f| f.bytes).sum::<u64>() as f64 / group.iter().map(|f| f.rows).sum::<u64>().max(1) as f64;
+        let rows_per_file = ((COMPACTED_FILE_BYTES as f64 / bytes_per_row.max(1.0)) as usize).max(PAGE_ROWS);
+        let mut merged = Merge::new(inputs).await?;
+        let (mut written, mut sum) = (Vec::new(), LeafSum::default());
+        let mut pending: Vec<RecordBatch> = Vec::new();
+        let mut pending_rows = 0;
+        while let Some(batch) = merged.next().await? {
+            sum.add(&batch)?;
+            pending_rows += batch.num_rows();
+            pending.push(batch);
+            if pending_rows >= rows_per_file.min(MERGE_MEMORY_ROWS) {
+                written.push(self.write_file(&group[0].month, std::mem::take(&mut pending), Effort::Compact).await?);
+                pending_rows = 0;
+            }
+        }
+        if pending_rows > 0 {
+            written.push(self.write_file(&group[0].month, pending, Effort::Compact).await?);
+        }
+        Ok((written, sum))
+    }
+
+    async fn leaf_sum(&self, files: &[DataFile]) -> Result<LeafSum> {
+        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+        let mut sum = LeafSum::default();
+        for file in files {
+            let mut rows = parquet::scan(&self.location.objects, file, &all, None).await?;
+            while let Some(batch) = rows.try_next().await? {
+                sum.add(&batch)?;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Deletes data files that the newest version does not name, once queries that may still read them had
+    /// [`VACUUM_GRACE_SECONDS`], and what killed processes and old refusals left behind.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn vacuum(&self) -> Result<Vacuumed> {
+        let _queued = self.queue("fold").await?;
+        let state = self.table().await?;
+        let named: HashSet<&Path> = state.files.iter().map(|f| &f.path).collect();
+        let removed: HashMap<Path, Micros> = self.table.removed(&state).await?;
+        let folder = self.paths.events();
+        let listed: Vec<_> = self.location.objects.list(Some(&folder)).try_collect().await.map_err(|e| object_error("list", &folder, e))?;
+        let now = self.clock.now();
+        let mut done = Vacuumed::default();
+        for meta in listed {
+            let is_data = meta.location.as_ref().ends_with(".parquet") && !meta.location.as_ref().contains("/_delta_log/");
+            let unused_since = match removed.get(&meta.location) {
+                Some(at) => at + VACUUM_GRACE_SECONDS * SECOND,
+                None => meta.last_modified.timestamp_micros() + ORPHAN_SECONDS * SECOND,
+            };
+            if is_data && !named.contains(&meta.location) && unused_since < now {
+                self.location.objects.delete(&meta.location).await.map_err(|e| object_error("delete", &meta.location, e))?;
+                done.files += 1;
+            }
+        }
+        done.quarantine = self.expire_quarantine().await?;
+        if let Some(directory) = self.local_path("") {
+            let age = Duration::from_secs(ORPHAN_SECONDS as u64);
+            let swept = tokio::task::spawn_blocking(move || sweep_staging(&directory, age)).await;
+            let swept = swept.map_err(|e| Error::internal("the sweep task died").because(e))?;
+            done.staging = swept.map_err(|e| Error::unavailable("cannot sweep staging files").because(e))?;
+        }
+        Ok(done)
+    }
+}
+
+/// Rows of one merged file held in memory at most, whatever their size on disk.
+const MERGE_MEMORY_ROWS: usize = 1024 * 1024;
+
+/// Which months a compaction looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Every month with two files or more that can be merged.
+    Any,
+    /// Months with at least [`SMALL_FILES_PER_MONTH`] small files.
+    Many,
+}
+
+/// The next files to merge: small files of one month, oldest first.
+fn next_group(files: &[DataFile], due: Due) -> Option<Vec<DataFile>> {
+    let mut months: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
+    for file in files {
+        let is_small = file.bytes < COMPACTED_FILE_BYTES / 2 && file.rows < MERGE_MEMORY_ROWS as u64 / 2;
+        if is_small {
+            months.entry(&file.month).or_default().push(file);
+        }
+    }
+    let least = match due {
+        Due::Any => 2,
+        Due::Many => SMALL_FILES_PER_MONTH,
+    };
+    let (_, mut small) = months.into_iter().find(|(_, small)| small.len() >= least)?;
+    small.sort_by_key(|f| (f.bytes, f.seq));
+    Some(small.into_iter().take(COMPACTION_FILES).cloned().collect())
+}
+
+/// A multiset of leaf hashes: their number and their sum modulo 2^256.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct LeafSum {
+    rows: u64,
+    sum: [u64; 4],
+}
+
+impl LeafSum {
+    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+        for leaf in leaves(&Rows::new(batch)?) {
+            self.add_leaf(&leaf);
+        }
+        Ok(())
+    }
+
+    fn add_leaf(&mut self, leaf: &Leaf) {
+        self.rows += 1;
+        let mut carry = 0u128;
+        for (word, bytes) in self.sum.iter_mut().zip(leaf.chunks_exact(8)) {
+            let part = u64::from_le_bytes(bytes.try_into().expect("chunks of eight"));
+            let total = u128::from(*word) + u128::from(part) + carry;
+            *word = total as u64;
+            carry = total >> 64;
+        }
+    }
+}
+
+/// Merges streams sorted by (`occurred_at`, `seq`) into one such stream.
+struct Merge {
+    inputs: Vec<BoxStream<'static, Result<RecordBatch>>>,
+    cursors: Vec<Option<Cursor>>,
+    heap: BinaryHeap<Reverse<(Micros, i64, usize)>>,
+}
+
+/// Where an input stands.
+struct Cursor {
+    batch: RecordBatch,
+    occurred_at: TimestampMicrosecondArray,
+    seq: Int64Array,
+    row: usize,
+}
+
+impl Cursor {
+    fn new(batch: RecordBatch) -> Self {
+        let occurred_at = batch.column(Column::OccurredAt as usize).as_primitive().clone();
+        let seq = batch.column(Column::Seq as usize).as_primitive().clone();
+        Self { batch, occurred_at, seq, row: 0 }
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.row >= self.batch.num_rows()
+    }
+}
+
+impl Merge {
+    async fn new(inputs: Vec<BoxStream<'static, Result<RecordBatch>>>) -> Result<Self> {
+        let cursors = inputs.iter().map(|_| None).collect();
+        let mut merge = Self { inputs, cursors, heap: BinaryHeap::new() };
+        for input in 0..merge.inputs.len() {
+            merge.fill(input).await?;
+        }
+        Ok(merge)
+    }
+
+    /// Puts the next row of `input` on the heap, reading on where its batch is used up.
+    async fn fill(&mut self, input: usize) -> Result<()> {
+        while self.cursors[input].as_ref().is_none_or(Cursor::is_used_up) {
+            match self.inputs[input].try_next().await? {
+                Some(batch) => self.cursors[input] = Some(Cursor::new(batch)),
+                None => {
+                    self.cursors[input] = None;
+                    return Ok(());
+                }
+            }
+        }
+        if let Some(cursor) = &self.cursors[input] {
+            self.heap.push(Reverse((cursor.occurred_at.value(cursor.row), cursor.seq.value(cursor.row), input)));
+        }
+        Ok(())
+    }
+
+    /// The next rows in order, some thousands.
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        let mut slots: Vec<Option<usize>> = vec![None; self.inputs.len()];
+        let mut picks = Vec::with_capacity(PAGE_ROWS);
+        while picks.len() < PAGE_ROWS {
+            let Some(Reverse((_, _, input))) = self.heap.pop() else { break };
+            let Some(cursor) = &mut self.cursors[input] else { continue };
+            let slot = *slots[input].get_or_insert_with(|| {
+                batches.push(cursor.batch.clone());
+                batches.len() - 1
+            });
+            picks.push((slot, cursor.row));
+            cursor.row += 1;
+            if cursor.is_used_up() {
+                slots[input] = None;
+            }
+            self.fill(input).await?;
+        }
+        if picks.is_empty() {
+            return Ok(None);
+        }
+        let refs: Vec<&RecordBatch> = batches.iter().collect();
+        let merged = interleave_record_batch(&refs, &picks);
+        merged.map(Some).map_err(|e| Error::internal("cannot merge data files").because(e))
+    }
+}
+

@@ -1,0 +1,190 @@
+//! The fold: journal objects become sorted Parquet and one Delta commit.
+//!
+//! Chain from the table's size on → rows by month → files → commit with transaction `ledger` = new size →
+//! folded objects deleted. Invariant: killed between any two steps, the next fold finds a table and a journal
+//! that together hold every acknowledged event once; recovery is this code and no other.
+
+use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
+use object_store::{ObjectStoreExt, PutMode, PutOptions};
+
+use super::Store;
+use super::journal::{Entry, Segment, chain};
+use super::object::object_error;
+use super::parquet::{self, Effort};
+use super::snapshot::DataFile;
+use super::table::{Committed, TableState};
+use crate::clock::SECOND;
+use crate::error::{Error, Result};
+use crate::event::columns::stored_schema;
+use crate::event::{Column, Rows};
+use crate::limits::{APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES};
+
+/// What a fold did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// Events that went from the journal into the table.
+    pub events: i64,
+    /// Data files written.
+    pub files: usize,
+}
+
+impl Store {
+    /// Whether the journal is large, long or old enough to be folded.
+    ///
+    /// # Errors
+    /// When the journal cannot be listed.
+    pub async fn is_fold_due(&self) -> Result<bool> {
+        let size = self.table().await?.size;
+        let entries = self.journal.list(size).await?;
+        let bytes: u64 = entries.iter().map(|e| e.bytes).sum();
+        let oldest = entries.iter().map(|e| e.put_at).min().unwrap_or(i64::MAX);
+        let is_old = oldest <= self.clock.now() - FOLD_AGE_SECONDS * SECOND;
+        Ok(bytes >= FOLD_BYTES || entries.len() >= FOLD_OBJECTS || is_old)
+    }
+
+    /// Folds the whole journal.
+    ///
+    /// # Errors
+    /// When the store fails; what was acknowledged stays in the journal then.
+    pub async fn fold(&self) -> Result<Folded> {
+        let _queued = self.queue("fold").await?;
+        let mut folded = Folded::default();
+        for _ in 0..APPEND_ATTEMPTS {
+            let state = self.table().await?;
+            let entries = self.journal.list(0).await?;
+            let (dead, live): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|e| e.first_seq < state.size);
+            self.journal.delete(dead.into_iter().map(|e| e.path).collect()).await?;
+            if live.is_empty() {
+                return Ok(folded);
+            }
+            let step = self.step(&state, live).await?;
+            if step.is_empty() {
+                // The chain does not start at the table's size: somebody folds beside us, or a gap.
+                self.prefix().await?;
+                continue;
+            }
+            let files = self.fold_step(state, &step).await?;
+            folded.files += files;
+            if files > 0 {
+                folded.events += step.last().map_or(0, Segment::end) - step[0].first_seq;
+            }
+        }
+        Ok(folded)
+    }
+
+    /// The first part of the chain, bounded in bytes.
+    async fn step(&self, state: &TableState, live: Vec<Entry>) -> Result<Vec<Segment>> {
+        let mut bytes = 0;
+        let within = |entry: &Entry| {
+            let fits = bytes == 0 || bytes + entry.bytes <= FOLD_STEP_BYTES;
+            bytes += entry.bytes;
+            fits
+        };
+        let entries: Vec<Entry> = live.into_iter().take_while(within).collect();
+        let segments = self.journal.read_all(&entries).await?.into_iter().flatten().collect();
+        Ok(chain(segments, state.size).0)
+    }
+
+    /// Writes and commits one step; gives the number of files, 0 when somebody else folded first.
+    async fn fold_step(&self, mut state: TableState, step: &[Segment]) -> Result<usize> {
+        let size = step.last().map_or(state.size, Segment::end);
+        let files = self.write_months(step.iter().map(|s| &s.rows)).await?;
+        for _ in 0..APPEND_ATTEMPTS {
+            match self.table.commit_fold(&state, &files, size).await? {
+                Committed::Done => {
+                    let done = step.iter().map(|s| self.paths.journal_object(s.first_seq)).collect();
+                    self.journal.delete(done).await?;
+                    self.checkpoint_if_due().await?;
+                    return Ok(files.len());
+                }
+                Committed::Lost => {
+                    let now = self.table().await?;
+                    if now.size != state.size {
+                        break;
+                    }
+                    state = now; // a compaction came between: the same files extend the new version as well
+                }
+            }
+        }
+        self.discard(&files).await;
+        Ok(0)
+    }
+
+    async fn write_months(&self, batches: impl Iterator<Item = &RecordBatch>) -> Result<Vec<DataFile>> {
+        let rows = concat_batches(&stored_schema(), batches).map_err(|e| Error::internal("cannot join journal objects").because(e))?;
+        let months = tokio::task::spawn_blocking(move || -> Result<Vec<(String, RecordBatch)>> {
+            Ok(split_months(&parquet::sort(&rows)?))
+        });
+        let months = months.await.map_err(|e| Error::internal("the sort task died").because(e))??;
+        let mut files = Vec::with_capacity(months.len());
+        for (month, rows) in months {
+            files.push(self.write_file(&month, vec![rows], Effort::Fold).await?);
+        }
+        Ok(files)
+    }
+
+    /// Writes sorted rows of one month as one durable data file, not yet named by any commit.
+    pub(super) async fn write_file(&self, month: &str, batches: Vec<RecordBatch>, effort: Effort) -> Result<DataFile> {
+        let range = |column: Column| {
+            let ranges = batches.iter().map(|b| parquet::range(b, column));
+            ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
+        };
+        let (seq, occurred_at, recorded_at) = (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
+        let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
+        let encoded = tokio::task::spawn_blocking(move || parquet::encode(&batches, effort));
+        let bytes = encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
+        let path = self.paths.data_file(month, seq.0, seq.1, &self.clock.id());
+        let length = bytes.len() as u64;
+        let options = PutOptions { mode: PutMode::Create, ..Default::default() };
+        match self.location.objects.put_opts(&path, bytes.into(), options).await {
+            Ok(_) => {}
+            // The name is random: if it is taken, it was this put whose answer was lost; its length tells.
+            Err(e) => match self.location.objects.head(&path).await {
+                Ok(meta) if meta.size == length => {}
+                _ => return Err(object_error("write", &path, e)),
+            },
+        }
+        Ok(DataFile { path, bytes: length, rows, month: month.to_owned(), seq, occurred_at, recorded_at })
+    }
+
+    /// Deletes files that no commit names; what cannot be deleted now is left to vacuum.
+    pub(super) async fn discard(&self, files: &[DataFile]) {
+        for file in files {
+            let _ = self.location.objects.delete(&file.path).await;
+        }
+    }
+
+    async fn checkpoint_if_due(&self) -> Result<()> {
+        let state = self.table().await?;
+        if state.version > 0 && (state.version as u64).is_multiple_of(COMMITS_PER_CHECKPOINT) {
+            self.table.checkpoint(&state).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a Delta checkpoint of the newest version; gives that version.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn checkpoint(&self) -> Result<i64> {
+        let state = self.table().await?;
+        self.table.checkpoint(&state).await?;
+        Ok(state.version)
+    }
+}
+
+/// Cuts rows sorted by `occurred_at` at the borders of months.
+fn split_months(rows: &RecordBatch) -> Vec<(String, RecordBatch)> {
+    let Ok(view) = Rows::new(rows) else { return Vec::new() };
+    let month = |row: usize| view.text(Column::OccurredMonth, row).unwrap_or_default();
+    let mut months = Vec::new();
+    let mut from = 0;
+    for row in 1..=view.len() {
+        if row == view.len() || month(row) != month(from) {
+            months.push((month(from).to_owned(), rows.slice(from, row - from)));
+            from = row;
+        }
+    }
+    months
+}

@@ -1,0 +1,238 @@
+//! Bytes at rest: one tenant's journal and table, and what keeps them in order.
+//!
+//! In: batches of accepted events with their place. Out: consistent prefixes of the evidence. Invariants: an
+//! acknowledged event is in the journal or the table after any crash, exactly once; `seq` has no gap and no
+//! repeat; every [`Snapshot`] is one prefix. This room knows nothing of SQL, nor of where events come from.
+
+pub mod compact;
+pub mod durable;
+pub mod fold;
+pub mod journal;
+pub mod object;
+pub mod parquet;
+pub mod paths;
+pub mod quarantine;
+pub mod snapshot;
+pub mod table;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arrow::record_batch::RecordBatch;
+
+use crate::clock::{Clock, Micros};
+use crate::error::{Error, Result};
+use crate::event::{Column, Leaf, Rows, leaves};
+use crate::limits::APPEND_ATTEMPTS;
+use journal::{Journal, Segment, chain};
+use object::Location;
+use paths::Paths;
+pub use snapshot::{DataFile, Snapshot};
+use table::{Table, TableState};
+
+/// One tenant's evidence.
+#[derive(Debug)]
+pub struct Store {
+    location: Location,
+    paths: Paths,
+    table: Table,
+    journal: Journal,
+    clock: Clock,
+    /// The newest state seen; a hint that saves reading the log from its start.
+    seen: Mutex<TableState>,
+}
+
+/// Where the next event goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Number of events: the next `seq`.
+    pub size: i64,
+    /// `recorded_at` of the last one; the next is never before it.
+    pub recorded_at: Micros,
+}
+
+impl Store {
+    /// Opens the evidence of `tenant` at `location`.
+    ///
+    /// # Errors
+    /// NotFound when there is no such store; Invalid when a newer version made it.
+    pub async fn open(location: Location, tenant: &str, clock: Clock) -> Result<Self> {
+        let paths = Paths::new(&location.base, tenant)?;
+        let table = Table::new(&location, &paths, clock.clone())?;
+        let state = table.open().await?;
+        let missing = || Error::not_found(format!("no evidence of tenant `{tenant}` at {}; create it with `probity init`", location.url));
+        let state = state.ok_or_else(missing)?;
+        Ok(Self::with(location, paths, table, state, clock))
+    }
+
+    /// Opens the evidence of `tenant`, after creating it where it is not there.
+    ///
+    /// # Errors
+    /// When the place cannot be written.
+    pub async fn create(location: Location, tenant: &str, clock: Clock) -> Result<Self> {
+        let paths = Paths::new(&location.base, tenant)?;
+        let table = Table::new(&location, &paths, clock.clone())?;
+        let state = table.create().await?;
+        Ok(Self::with(location, paths, table, state, clock))
+    }
+
+    fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
+        let journal = Journal::new(location.objects.clone(), paths.clone());
+        Self { location, paths, table, journal, clock, seen: Mutex::new(state) }
+    }
+
+    /// The time and randomness of this store.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// URL of the store.
+    pub fn url(&self) -> &str {
+        self.location.url.as_str()
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// The newest version of the table.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn table(&self) -> Result<TableState> {
+        let seen = self.seen.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let state = self.table.refresh(&seen).await?;
+        let mut newest = self.seen.lock().unwrap_or_else(|e| e.into_inner());
+        if state.version > newest.version {
+            *newest = state.clone();
+        }
+        Ok(state)
+    }
+
+    /// The size of the evidence as of a version of the table.
+    ///
+    /// # Errors
+    /// When there is no such version.
+    pub async fn size_at_version(&self, version: i64) -> Result<i64> {
+        Ok(self.table.at_version(version).await?.size)
+    }
+
+    /// The whole evidence as of now: journal first, then the table, so that nothing falls between them.
+    ///
+    /// # Errors
+    /// Damaged when the journal has a gap that persists.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let (state, segments) = self.prefix().await?;
+        let size = segments.last().map_or(state.size, Segment::end);
+        Ok(Snapshot {
+            objects: self.location.objects.clone(),
+            files: state.files.to_vec(),
+            journal: segments.into_iter().map(|s| s.rows).collect(),
+            folded: state.size,
+            size,
+            version: state.version,
+        })
+    }
+
+    /// The table and the chain of journal objects behind it.
+    async fn prefix(&self) -> Result<(TableState, Vec<Segment>)> {
+        for attempt in 0..APPEND_ATTEMPTS {
+            let from = self.seen.lock().unwrap_or_else(|e| e.into_inner()).size;
+            let entries = self.journal.list(from).await?;
+            let segments: Vec<Segment> = self.journal.read_all(&entries).await?.into_iter().flatten().collect();
+            let state = self.table().await?;
+            let has_later = segments.iter().any(|s| s.first_seq > state.size);
+            let (linked, has_gap) = chain(segments, state.size);
+            // Objects behind the chain without its start: they were folded between the two looks, or a gap.
+            if !has_gap && (!linked.is_empty() || !has_later) {
+                return Ok((state, linked));
+            }
+            if attempt > 3 {
+                tokio::time::sleep(Duration::from_millis(5 * attempt as u64)).await;
+            }
+            if attempt >= 20 {
+                let end = linked.last().map_or(state.size, Segment::end);
+                return Err(Error::damaged(format!(
+                    "the journal lacks the object that starts at seq {end}, but holds later ones: acknowledged events are \
+                     missing; restore {} from a backup",
+                    self.paths.journal_object(end)
+                )));
+            }
+        }
+        Err(Error::unavailable("the journal is folded faster than it can be read; try again"))
+    }
+
+    /// Where the next event goes, and the prefix that says so.
+    ///
+    /// # Errors
+    /// As [`Store::snapshot`].
+    pub async fn head(&self) -> Result<(Head, Snapshot)> {
+        let snapshot = self.snapshot().await?;
+        let of_files = snapshot.files.iter().map(|f| f.recorded_at.1).max();
+        let of_journal = snapshot.journal.last().map(|rows| parquet::range(rows, Column::RecordedAt).1);
+        let recorded_at = of_journal.max(of_files).unwrap_or(Micros::MIN);
+        Ok((Head { size: snapshot.size, recorded_at }, snapshot))
+    }
+
+    /// The leaf hash of the event with this `seq` as the table holds it; none if the table ends before.
+    ///
+    /// # Errors
+    /// When a data file cannot be read.
+    pub async fn leaf_in_table(&self, seq: i64) -> Result<Option<Leaf>> {
+        use futures::TryStreamExt;
+        let state = self.table().await?;
+        let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
+        for file in state.files.iter().filter(|f| (f.seq.0..=f.seq.1).contains(&seq)) {
+            let filter = parquet::IdFilter::seqs([seq].into_iter().collect());
+            let mut rows = parquet::scan(&self.location.objects, file, &all, Some(filter)).await?;
+            while let Some(batch) = rows.try_next().await? {
+                if let Some(leaf) = leaves(&Rows::new(&batch)?).first() {
+                    return Ok(Some(*leaf));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Rows of the evidence in `month` with one of these event ids, from the table.
+    ///
+    /// # Errors
+    /// When a data file cannot be read.
+    pub async fn rows_with_ids(&self, snapshot: &Snapshot, month: &str, filter: &parquet::IdFilter) -> Result<Vec<RecordBatch>> {
+        use futures::TryStreamExt;
+        let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
+        let mut found = Vec::new();
+        for file in snapshot.files.iter().filter(|f| f.month == month) {
+            let rows = parquet::scan(&self.location.objects, file, &all, Some(filter.clone())).await?;
+            found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
+        }
+        Ok(found)
+    }
+
+    /// Queues this process behind others that do the same work on a local store; on other stores it does
+    /// nothing. Correctness never depends on it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub async fn queue(&self, work: &'static str) -> Result<Option<Arc<File>>> {
+        let Some(path) = self.local_path(&format!("{work}.lock")) else { return Ok(None) };
+        let lock = move || -> std::io::Result<File> {
+            let file = File::options().create(true).append(true).open(&path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        let failed = |e: std::io::Error| Error::unavailable(format!("cannot lock {work} of {}", self.location.url)).because(e);
+        match tokio::task::spawn_blocking(lock).await {
+            Ok(locked) => locked.map(|file| Some(Arc::new(file))).map_err(failed),
+            Err(e) => Err(Error::internal("the lock task died").because(e)),
+        }
+    }
+
+    fn local_path(&self, name: &str) -> Option<PathBuf> {
+        self.location.directory.as_ref()?;
+        Some(PathBuf::from(format!("/{}", self.paths.root())).join(name))
+    }
+}
