@@ -6,3 +6,5 @@ pub mod event;
 pub mod limits;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod ingest;

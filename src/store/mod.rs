@@ -83,6 +83,13 @@ impl Store {
         Self { location, paths, table, journal, clock, seen: Mutex::new(state) }
     }
 
+    /// Another handle on the same store, for a task beside this one.
+    pub fn share(&self) -> Store {
+        let seen = self.seen.lock().unwrap_or_else(|e| e.into_inner()).clone();
+        let (location, paths, clock) = (self.location.clone(), self.paths.clone(), self.clock.clone());
+        Self { table: self.table.clone(), journal: self.journal.clone(), seen: Mutex::new(seen), location, paths, clock }
+    }
+
     /// The time and randomness of this store.
     pub fn clock(&self) -> &Clock {
         &self.clock
@@ -210,6 +217,14 @@ impl Store {
             found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
         }
         Ok(found)
+    }
+
+    /// Deletes the journal object at `first_seq`, which came too late: the table holds other events there.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn delete_dead(&self, first_seq: i64) -> Result<()> {
+        self.journal.delete(vec![self.paths.journal_object(first_seq)]).await
     }
 
     /// Queues this process behind others that do the same work on a local store; on other stores it does

@@ -124,8 +124,8 @@ TYPES_OF_ACTIONS = ("action.proposed", "action.decided", "action.executed", "act
 def random_log(rng):
     """Rows of the table. Few instants, records and values, so that ties and coincidences are common."""
     instants = [START + datetime.timedelta(hours=rng.choice((1, 7, 24)) * k) for k in range(rng.choice((6, 40, 400)))]
-    records = [f"r{k}" for k in range(rng.randint(1, 12))]
-    events = [random_event(rng, instants, records, f"a{rng.randint(0, 14)}") for _ in range(rng.randint(0, 120))]
+    records = [f"r{k}" for k in range(rng.choice((2, 5, 12, 80)))]
+    events = [random_event(rng, instants, records, f"a{rng.choice((3, 15, 90)) * rng.random():.0f}") for _ in range(rng.choice((0, 20, 60, 120, 300)))]
     for action in range(rng.randint(0, 6)):
         events += random_life(rng, instants, records, f"life{action}")
     rng.shuffle(events)

@@ -1,0 +1,265 @@
+//! The write path: decode → dedupe → journal → receipt → fold.
+//!
+//! In: files, streams, mapped rows. Out: durable events, a quarantine, and counts that add up. Decoding runs
+//! beside appending, and folding beside both; a bounded channel keeps memory constant whatever the size of
+//! the input. Invariant: accepted + duplicate + conflict + rejected = received; checked, not assumed.
+
+pub mod counts;
+pub mod decode;
+pub mod frame;
+pub mod known;
+pub mod writer;
+
+use std::io::Read;
+use std::sync::Arc;
+
+use arrow::record_batch::RecordBatch;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::error::{Error, Result};
+use crate::limits::{FIRST_REASONS, FOLD_BYTES};
+use crate::store::compact::Due;
+use crate::store::fold::Folded;
+use crate::store::quarantine::Refused;
+use crate::store::Store;
+use counts::{Counts, Tally};
+use decode::{Incoming, JsonDecoder};
+use known::Verdict;
+use writer::{Outcome, Writer};
+
+/// Where records come from.
+pub enum Source {
+    /// Events as JSON: one a line, or the elements of one array.
+    Json {
+        /// Name for refusals.
+        name: String,
+        /// Their bytes, unpacked.
+        reader: Box<dyn Read + Send>,
+    },
+    /// Rows that a mapping yields.
+    Mapped {
+        /// Name for refusals of rows that carry none.
+        name: String,
+        /// The rows.
+        rows: BoxStream<'static, Result<RecordBatch>>,
+        /// Records that could not even be read as rows.
+        refused: Vec<Refused>,
+    },
+}
+
+/// What an ingest did.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// The counts.
+    pub counts: Counts,
+    /// `seq` of the first event stored.
+    pub first_seq: Option<i64>,
+    /// Size of the ledger afterwards, the engine's own event included.
+    pub size: i64,
+    /// The first reasons for refusal, `file:line: reason`.
+    pub reasons: Vec<String>,
+}
+
+/// Told how far an ingest is: units consumed of one source (bytes, or rows of a mapping) and counts so far.
+pub type Progress<'a> = &'a (dyn Fn(u64, &Counts) + Sync);
+
+/// Bytes appended by an ingest that make it fold at its end; readers should not pay for a bulk load.
+const BULK_BYTES: usize = 4 * 1024 * 1024;
+
+/// Stores everything that `source` gives.
+///
+/// # Errors
+/// When the input cannot be read or the store fails; what was acknowledged before stays stored, and a
+/// repetition finds it as duplicates.
+pub async fn ingest(store: &Store, source: Source, progress: Progress<'_>) -> Result<Report> {
+    let mut run = Run::new(store);
+    if store.is_fold_due().await? {
+        store.fold().await?;
+    }
+    let outcome = run.consume(source, progress).await;
+    // What was counted before a failure is stated as well.
+    run.finish(outcome).await
+}
+
+/// Looks whether every record of `source` would be stored or is known, without storing anything.
+///
+/// # Errors
+/// Invalid, naming the first refusals, when one would not.
+pub async fn check_strict(store: &Store, source: Source) -> Result<()> {
+    let mut writer = Writer::new(store);
+    let mut incoming = decoded(source, store.clock().clone());
+    let (mut received, mut bad, mut reasons) = (0usize, 0usize, Vec::new());
+    while let Some(batch) = incoming.batches.recv().await {
+        let batch = batch?;
+        received += batch.rows.num_rows() + batch.refused.len();
+        let conflicts = writer.classify(&batch).await?;
+        let conflicts = conflicts.iter().enumerate().filter(|(_, v)| **v == Verdict::Conflict).map(|(row, _)| batch.place(row));
+        let conflicts = conflicts.map(|place| format!("{place}: same ids as a stored event, other content"));
+        for reason in batch.refused.iter().map(reason).chain(conflicts) {
+            bad += 1;
+            if reasons.len() < FIRST_REASONS {
+                reasons.push(reason);
+            }
+        }
+    }
+    incoming.join().await?;
+    if bad == 0 {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "strict: {bad} of {received} records are refused, so nothing was stored\n  {}",
+        reasons.join("\n  ")
+    )))
+}
+
+/// One ingest while it runs.
+struct Run<'a> {
+    store: &'a Store,
+    writer: Writer<'a>,
+    report: Report,
+    unstated: Tally,
+    appended: usize,
+    unfolded: usize,
+    fold: Option<JoinHandle<Result<Folded>>>,
+}
+
+impl<'a> Run<'a> {
+    fn new(store: &'a Store) -> Self {
+        Self {
+            store,
+            writer: Writer::new(store),
+            report: Report::default(),
+            unstated: Tally::default(),
+            appended: 0,
+            unfolded: 0,
+            fold: None,
+        }
+    }
+
+    async fn consume(&mut self, source: Source, progress: Progress<'_>) -> Result<()> {
+        let mut incoming = decoded(source, self.store.clock().clone());
+        while let Some(batch) = incoming.batches.recv().await {
+            let batch = batch?;
+            let consumed = batch.consumed;
+            self.append(batch).await?;
+            progress(consumed, &self.report.counts);
+        }
+        incoming.join().await
+    }
+
+    async fn append(&mut self, batch: Incoming) -> Result<()> {
+        let received = (batch.rows.num_rows() + batch.refused.len()) as u64;
+        let done = self.writer.append(batch).await?;
+        let counts = done.tally.total();
+        if !counts.add_up() || counts.received != received {
+            return Err(Error::internal(format!("{received} records were received, but {counts:?} were accounted for")));
+        }
+        self.report.counts.add(counts);
+        self.unstated.merge(done.tally);
+        for entry in done.refused.iter().take(FIRST_REASONS.saturating_sub(self.report.reasons.len())) {
+            self.report.reasons.push(reason(entry));
+        }
+        let seqs = done.outcomes.iter().filter_map(|o| match o {
+            Outcome::Accepted { seq, .. } => Some(*seq),
+            _ => None,
+        });
+        self.report.first_seq = self.report.first_seq.or(seqs.min());
+        if counts.accepted > 0 {
+            self.appended += done.bytes;
+            self.unfolded += done.bytes;
+        }
+        // The journal is compressed to about a quarter.
+        if self.unfolded as u64 > 4 * FOLD_BYTES {
+            self.start_fold().await?;
+        }
+        Ok(())
+    }
+
+    /// States the counts so far and folds in the background; one fold at a time.
+    async fn start_fold(&mut self) -> Result<()> {
+        self.join_fold().await?;
+        self.state_counts().await?;
+        self.unfolded = 0;
+        let store = self.store.share();
+        self.fold = Some(tokio::spawn(async move { store.fold().await }));
+        Ok(())
+    }
+
+    async fn join_fold(&mut self) -> Result<()> {
+        if let Some(fold) = self.fold.take() {
+            fold.await.map_err(|e| Error::internal("the fold task died").because(e))??;
+            self.writer.forget_head();
+        }
+        Ok(())
+    }
+
+    async fn state_counts(&mut self) -> Result<()> {
+        for extra in std::mem::take(&mut self.unstated).extras() {
+            self.writer.append_engine_event("evidence.received", extra).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self, outcome: Result<()>) -> Result<Report> {
+        let stated = self.state_counts().await;
+        let folded = self.join_fold().await;
+        outcome.and(stated).and(folded)?;
+        if self.appended > BULK_BYTES {
+            self.store.fold().await?;
+            self.store.compact(Due::Many).await?;
+        }
+        self.report.size = self.store.head().await?.0.size;
+        Ok(self.report)
+    }
+}
+
+fn reason(entry: &Refused) -> String {
+    format!("{}:{}: {}", entry.file, entry.line, entry.reason)
+}
+
+/// Batches as they come out of the decoder.
+struct Decoded {
+    batches: mpsc::Receiver<Result<Incoming>>,
+    task: JoinHandle<()>,
+}
+
+impl Decoded {
+    async fn join(self) -> Result<()> {
+        self.task.await.map_err(|e| Error::internal("the decoder died").because(e))
+    }
+}
+
+/// Decodes `source` beside its consumer, at most two batches ahead.
+fn decoded(source: Source, clock: crate::clock::Clock) -> Decoded {
+    let (sender, batches) = mpsc::channel(2);
+    let task = match source {
+        Source::Json { name, reader } => tokio::task::spawn_blocking(move || {
+            let mut decoder = JsonDecoder::new(reader, &name, clock);
+            while let Some(batch) = decoder.next_batch().transpose() {
+                let is_last = batch.is_err();
+                if sender.blocking_send(batch).is_err() || is_last {
+                    return;
+                }
+            }
+        }),
+        Source::Mapped { name, mut rows, refused } => tokio::spawn(async move {
+            if !refused.is_empty() && sender.send(Ok(Incoming::only_refused(refused))).await.is_err() {
+                return;
+            }
+            let name: Arc<str> = name.into();
+            while let Some(batch) = rows.next().await {
+                let decoded = batch.and_then(|batch| decode::decode_mapped(batch, &name, &clock));
+                let Some(decoded) = decoded.transpose() else { continue };
+                let is_last = decoded.is_err();
+                if sender.send(decoded).await.is_err() || is_last {
+                    return;
+                }
+            }
+        }),
+    };
+    Decoded { batches, task }
+}
+

@@ -1,0 +1,275 @@
+//! The writer: decoded rows get their place in the ledger and become durable.
+//!
+//! classify → assign `seq` → leaf hashes → put the journal object if absent → done, or lost: again from the
+//! start with half the batch. The put is the acknowledgement. Invariant: whatever races, dies or lies, an
+//! event that was acknowledged is stored exactly once, at the `seq` and with the leaf that were answered.
+
+use std::sync::Arc;
+
+use arrow::array::BooleanArray;
+use arrow::compute::filter_record_batch;
+use arrow::record_batch::RecordBatch;
+
+use super::counts::{End, Tally, day_of};
+use super::decode::Incoming;
+use super::known::{Known, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::batch::assign;
+use crate::event::{BatchBuilder, Cell, Column, Draft, Leaf, Rows, leaves};
+use crate::limits::{APPEND_ATTEMPTS, BATCH_EVENTS};
+use crate::store::journal::Appended;
+use crate::store::quarantine::{Refusal, Refused};
+use crate::store::{Head, Snapshot, Store};
+
+/// `source` of the events that the engine itself writes.
+pub const ENGINE_SOURCE: &str = "probity";
+
+/// What became of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Stored, with this place and leaf hash.
+    Accepted {
+        /// Position in the ledger.
+        seq: i64,
+        /// Leaf hash there.
+        leaf: Leaf,
+    },
+    /// Known already.
+    Duplicate,
+    /// Same ids, other content: in the quarantine.
+    Conflict,
+}
+
+/// What became of one batch.
+#[derive(Debug, Default)]
+pub struct Acknowledged {
+    /// One per row, in order.
+    pub outcomes: Vec<Outcome>,
+    /// Records that were refused, the conflicts included; durable in the quarantine.
+    pub refused: Vec<Refused>,
+    /// Counts by source and day.
+    pub tally: Tally,
+    /// Bytes appended to the journal, uncompressed.
+    pub bytes: usize,
+}
+
+/// Appends batches to one store.
+pub struct Writer<'a> {
+    store: &'a Store,
+    known: Known,
+    head: Option<(Head, Arc<Snapshot>)>,
+    /// Rows of the next attempt at most; halved by each lost race, doubled by each success.
+    batch_rows: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// A writer to `store`.
+    pub fn new(store: &'a Store) -> Self {
+        Self { store, known: Known::default(), head: None, batch_rows: BATCH_EVENTS }
+    }
+
+    /// Stores what is new of `incoming`, and quarantines what is refused.
+    ///
+    /// # Errors
+    /// When the store fails; rows acknowledged before stay stored, and a repetition finds them as duplicates.
+    pub async fn append(&mut self, incoming: Incoming) -> Result<Acknowledged> {
+        let mut done = Acknowledged { bytes: incoming.rows.get_array_memory_size(), ..Default::default() };
+        let mut from = 0;
+        while from < incoming.rows.num_rows() {
+            let taken = self.append_part(&incoming, from, &mut done).await?;
+            from += taken;
+        }
+        for entry in &incoming.refused {
+            done.tally.count(entry.source.as_deref(), entry.day.as_deref(), End::Rejected);
+        }
+        done.refused.splice(0..0, incoming.refused);
+        self.store.quarantine(&done.refused).await?;
+        Ok(done)
+    }
+
+    /// Only classifies: what [`Writer::append`] would do if nobody else wrote meanwhile.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn classify(&mut self, incoming: &Incoming) -> Result<Vec<Verdict>> {
+        let (_, snapshot) = self.head().await?;
+        let verdicts = self.known.classify(self.store, &snapshot, &incoming.rows).await?;
+        let view = Rows::new(&incoming.rows)?;
+        self.known.appended(&view, 0);
+        Ok(verdicts)
+    }
+
+    /// Appends one event that the engine itself states.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn append_engine_event(&mut self, event_type: &str, extra: String) -> Result<()> {
+        let clock = self.store.clock();
+        let mut draft = Draft::default();
+        draft.set_text(Column::EventId, clock.id());
+        draft.set_text(Column::Source, ENGINE_SOURCE);
+        draft.set_text(Column::EventType, event_type.to_owned());
+        draft.set_text(Column::Environment, "production");
+        draft.set_text(Column::ActorKind, "system");
+        draft.set(Column::OccurredAt, Cell::Instant(clock.now()));
+        draft.set_text(Column::Extra, extra);
+        let mut builder = BatchBuilder::default();
+        builder.append(&draft);
+        let rows = builder.finish();
+        let _queued = self.store.queue("append").await?;
+        for _ in 0..APPEND_ATTEMPTS {
+            let (head, _) = self.head().await?;
+            if self.try_append(head, &rows).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    /// Appends the rows from `from` on, as many as one journal object takes; gives their number.
+    async fn append_part(&mut self, incoming: &Incoming, from: usize, done: &mut Acknowledged) -> Result<usize> {
+        let _queued = self.store.queue("append").await?;
+        for _ in 0..APPEND_ATTEMPTS {
+            let taken = self.batch_rows.min(incoming.rows.num_rows() - from);
+            let rows = incoming.rows.slice(from, taken);
+            let (head, snapshot) = self.head().await?;
+            let verdicts = self.known.classify(self.store, &snapshot, &rows).await?;
+            drop(snapshot);
+            let is_new: BooleanArray = verdicts.iter().map(|v| Some(*v == Verdict::New)).collect();
+            let new = filter_record_batch(&rows, &is_new).map_err(|e| Error::internal("cannot select new events").because(e))?;
+            let first = match new.num_rows() {
+                0 => Some((head.size, Vec::new())),
+                _ => self.try_append(head, &new).await?,
+            };
+            let Some((first_seq, leaves)) = first else {
+                self.batch_rows = (self.batch_rows / 2).max(1);
+                continue;
+            };
+            self.batch_rows = (self.batch_rows * 2).min(BATCH_EVENTS);
+            self.note(incoming, from, &verdicts, (first_seq, leaves), done)?;
+            return Ok(taken);
+        }
+        Err(contended())
+    }
+
+    /// Notes what became of the rows from `from` on.
+    fn note(
+        &mut self,
+        incoming: &Incoming,
+        from: usize,
+        verdicts: &[Verdict],
+        (first_seq, leaves): (i64, Vec<Leaf>),
+        done: &mut Acknowledged,
+    ) -> Result<()> {
+        let view = Rows::new(&incoming.rows)?;
+        let mut stored = (first_seq..).zip(leaves);
+        for (row, verdict) in (from..).zip(verdicts) {
+            let source = view.text(Column::Source, row).unwrap_or_default();
+            let day = day_of(view.instant(Column::OccurredAt, row).unwrap_or_default());
+            let (outcome, end) = match verdict {
+                Verdict::New => {
+                    let (seq, leaf) = stored.next().ok_or_else(|| Error::internal("an event was stored without a leaf"))?;
+                    (Outcome::Accepted { seq, leaf }, End::Accepted)
+                }
+                Verdict::Duplicate => (Outcome::Duplicate, End::Duplicate),
+                Verdict::Conflict => {
+                    let reason = "an event with this `source` and `event_id` is stored in the same month with other content";
+                    done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day.clone()));
+                    (Outcome::Conflict, End::Conflict)
+                }
+            };
+            done.outcomes.push(outcome);
+            done.tally.count(Some(source), Some(&day), end);
+        }
+        Ok(())
+    }
+
+    /// Where the next event goes, as far as this writer knows; the put finds out whether it is true.
+    async fn head(&mut self) -> Result<(Head, Arc<Snapshot>)> {
+        match &self.head {
+            Some(known) => Ok(known.clone()),
+            None => {
+                let (head, snapshot) = self.store.head().await?;
+                let found = (head, Arc::new(snapshot));
+                self.head = Some(found.clone());
+                Ok(found)
+            }
+        }
+    }
+
+    /// One attempt to put `rows` at `head`: their first `seq` and leaves, or none when somebody else was first.
+    async fn try_append(&mut self, head: Head, rows: &RecordBatch) -> Result<Option<(i64, Vec<Leaf>)>> {
+        let clock = self.store.clock();
+        let recorded_at = clock.now().max(head.recorded_at);
+        let assigned = assign(rows, head.size, recorded_at, clock)?;
+        let hashed = assigned.clone();
+        let leaves = tokio::task::spawn_blocking(move || Rows::new(&hashed).map(|rows| leaves(&rows)));
+        let leaves = leaves.await.map_err(|e| Error::internal("the hash task died").because(e))??;
+        let writer = clock.id();
+        let mut failures = 0;
+        loop {
+            let appended = self.store.journal().append(head.size, &assigned, &writer).await?;
+            let is_stored = match &appended {
+                // Put, but maybe too late: below the table's size an object is dead.
+                Appended::Done => self.is_alive(head.size, &leaves).await?,
+                Appended::Lost | Appended::Unknown(_) => {
+                    self.store.leaf_in_table(head.size).await? == leaves.first().copied()
+                }
+            };
+            match appended {
+                _ if is_stored => {
+                    self.advance(head, &assigned, recorded_at)?;
+                    return Ok(Some((head.size, leaves)));
+                }
+                Appended::Unknown(failure) => {
+                    failures += 1;
+                    if failures >= UNKNOWN_ATTEMPTS || failure.kind() == ErrorKind::Denied {
+                        return Err(failure);
+                    }
+                    tokio::time::sleep(std::time::Duration::from_millis(20 << failures)).await;
+                }
+                Appended::Done | Appended::Lost => {
+                    self.head = None;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Whether the object that was just put at `first_seq` counts; a dead one is deleted.
+    async fn is_alive(&self, first_seq: i64, leaves: &[Leaf]) -> Result<bool> {
+        if self.store.table().await?.size <= first_seq {
+            return Ok(true);
+        }
+        if self.store.leaf_in_table(first_seq).await? == leaves.first().copied() {
+            return Ok(true);
+        }
+        self.store.delete_dead(first_seq).await?;
+        Ok(false)
+    }
+
+    /// Moves the known head past `assigned`.
+    fn advance(&mut self, head: Head, assigned: &RecordBatch, recorded_at: i64) -> Result<()> {
+        let size = head.size + assigned.num_rows() as i64;
+        self.known.appended(&Rows::new(assigned)?, size);
+        if let Some((known, snapshot)) = &mut self.head {
+            *known = Head { size, recorded_at };
+            let snapshot = Arc::make_mut(snapshot);
+            snapshot.journal.push(assigned.clone());
+            snapshot.size = size;
+        }
+        Ok(())
+    }
+
+    /// Forgets the known head: the journal was folded, its rows need no memory any more.
+    pub fn forget_head(&mut self) {
+        self.head = None;
+    }
+}
+
+/// Attempts of a put whose fate the store does not tell.
+const UNKNOWN_ATTEMPTS: usize = 4;
+
+fn contended() -> Error {
+    Error::unavailable(format!("other writers were first {APPEND_ATTEMPTS} times in a row; try again"))
+}
