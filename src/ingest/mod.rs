@@ -8,6 +8,8 @@ pub mod counts;
 pub mod decode;
 pub mod frame;
 pub mod known;
+pub mod mapping;
+pub mod spool;
 pub mod writer;
 
 use std::io::Read;
