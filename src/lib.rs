@@ -8,3 +8,5 @@ pub mod limits;
 pub mod store;
 #[cfg(feature = "engine")]
 pub mod ingest;
+#[cfg(feature = "engine")]
+pub mod report;

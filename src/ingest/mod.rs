@@ -71,19 +71,26 @@ pub type Progress<'a> = &'a (dyn Fn(u64, &Counts) + Sync);
 /// Bytes appended by an ingest that make it fold at its end; readers should not pay for a bulk load.
 const BULK_BYTES: usize = 4 * 1024 * 1024;
 
-/// Stores everything that `source` gives.
-///
-/// # Errors
-/// When the input cannot be read or the store fails; what was acknowledged before stays stored, and a
-/// repetition finds it as duplicates.
-pub async fn ingest(store: &Store, source: Source, progress: Progress<'_>) -> Result<Report> {
+/// Stores everything that `source` gives; the report holds what was done, also when it ended early because the
+/// input cannot be read or the store fails: what was acknowledged stays stored, and a repetition finds it as
+/// duplicates.
+pub async fn ingest(store: &Store, source: Source, progress: Progress<'_>) -> (Report, Result<()>) {
     let mut run = Run::new(store);
+    let folded = fold_if_due(store).await;
+    let outcome = match folded {
+        Ok(()) => run.consume(source, progress).await,
+        failed => failed,
+    };
+    // What was counted before a failure is stated as well.
+    let outcome = run.finish(outcome).await;
+    (run.report, outcome)
+}
+
+async fn fold_if_due(store: &Store) -> Result<()> {
     if store.is_fold_due().await? {
         store.fold().await?;
     }
-    let outcome = run.consume(source, progress).await;
-    // What was counted before a failure is stated as well.
-    run.finish(outcome).await
+    Ok(())
 }
 
 /// Looks whether every record of `source` would be stored or is known, without storing anything.
@@ -205,7 +212,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn finish(mut self, outcome: Result<()>) -> Result<Report> {
+    async fn finish(&mut self, outcome: Result<()>) -> Result<()> {
         let stated = self.state_counts().await;
         let folded = self.join_fold().await;
         outcome.and(stated).and(folded)?;
@@ -214,7 +221,7 @@ impl<'a> Run<'a> {
             self.store.compact(Due::Many).await?;
         }
         self.report.size = self.store.head().await?.0.size;
-        Ok(self.report)
+        Ok(())
     }
 }
 

@@ -203,12 +203,18 @@ impl<'a> Writer<'a> {
         let recorded_at = clock.now().max(head.recorded_at);
         let assigned = assign(rows, head.size, recorded_at, clock)?;
         let hashed = assigned.clone();
-        let leaves = tokio::task::spawn_blocking(move || Rows::new(&hashed).map(|rows| leaves(&rows)));
-        let leaves = leaves.await.map_err(|e| Error::internal("the hash task died").because(e))??;
+        // Hashing runs beside the put: the sooner the object is there, the fewer races are lost.
+        let hashing = tokio::task::spawn_blocking(move || Rows::new(&hashed).map(|rows| leaves(&rows)));
         let writer = clock.id();
+        let first = self.store.journal().append(head.size, &assigned, &writer).await?;
+        let leaves = hashing.await.map_err(|e| Error::internal("the hash task died").because(e))??;
+        let mut first = Some(first);
         let mut failures = 0;
         loop {
-            let appended = self.store.journal().append(head.size, &assigned, &writer).await?;
+            let appended = match first.take() {
+                Some(appended) => appended,
+                None => self.store.journal().append(head.size, &assigned, &writer).await?,
+            };
             let is_stored = match &appended {
                 // Put, but maybe too late: below the table's size an object is dead.
                 Appended::Done => self.is_alive(head.size, &leaves).await?,

@@ -82,8 +82,7 @@ impl Store {
             fits
         };
         let entries: Vec<Entry> = live.into_iter().take_while(within).collect();
-        let segments = self.journal.read_all(&entries).await?.into_iter().flatten().collect();
-        Ok(chain(segments, state.size).0)
+        Ok(chain(self.read_segments(&entries).await?, state.size).0)
     }
 
     /// Writes and commits one step; gives the number of files, 0 when somebody else folded first.

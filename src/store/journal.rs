@@ -6,6 +6,7 @@
 
 use std::io::Cursor;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::Schema;
@@ -30,6 +31,10 @@ use crate::limits::JOURNAL_OBJECT_BYTES;
 const FORMAT: i64 = 1;
 const FORMAT_KEY: &str = "probity.format";
 const WRITER_KEY: &str = "probity.writer";
+
+/// How often, and with which pause, the fate of a failed put is asked for.
+const SETTLE_ATTEMPTS: usize = 5;
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 
 /// An object of the journal as listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,20 +106,62 @@ impl Journal {
         let bytes = encode(rows, writer)?;
         let path = self.paths.journal_object(first_seq);
         let options = PutOptions { mode: PutMode::Create, ..Default::default() };
-        let Err(failure) = self.objects.put_opts(&path, bytes.into(), options).await else {
+        let Err(failure) = self.objects.put_opts(&path, bytes.clone().into(), options).await else {
             return Ok(Appended::Done);
         };
         let is_taken = matches!(
             failure,
             object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }
         );
-        match self.read(&path, first_seq).await {
+        // What became of the put must be found out now, while this writer knows its bytes: be patient.
+        let mut found = self.read(&path, first_seq).await;
+        for _ in 0..SETTLE_ATTEMPTS {
+            if !matches!(&found, Err(e) if e.kind() == ErrorKind::Unavailable) {
+                break;
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+            found = self.read(&path, first_seq).await;
+        }
+        match found {
             Ok(Some(segment)) if segment.writer == writer => Ok(Appended::Done),
             Ok(Some(_)) => Ok(Appended::Lost),
             Ok(None) if is_taken => Ok(Appended::Lost),
-            Err(e) if e.kind() == ErrorKind::Damaged => Err(e),
+            Err(e) if e.kind() == ErrorKind::Damaged => match self.remove_torn(&path, &bytes, writer).await? {
+                true => Ok(Appended::Unknown(object_error("write", &path, failure))),
+                false => Err(e),
+            },
             Ok(None) | Err(_) => Ok(Appended::Unknown(object_error("write", &path, failure))),
         }
+    }
+
+    /// Removes what a torn put of ours left: a proper beginning of `bytes` that reaches past our writer id, so
+    /// that it cannot be anybody else's. It was never acknowledged.
+    async fn remove_torn(&self, path: &Path, bytes: &Bytes, writer: &str) -> Result<bool> {
+        let mut attempts = 0;
+        let found = loop {
+            let read = async { self.objects.get(path).await?.bytes().await };
+            match read.await {
+                Ok(found) => break found,
+                Err(object_store::Error::NotFound { .. }) => return Ok(true),
+                Err(_) if attempts < SETTLE_ATTEMPTS => attempts += 1,
+                Err(e) => return Err(object_error("read", path, e)),
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        };
+        let is_ours = found.len() < bytes.len()
+            && bytes.starts_with(&found)
+            && found.windows(writer.len()).any(|part| part == writer.as_bytes());
+        if !is_ours {
+            return Ok(false);
+        }
+        while let Err(e) = self.delete(vec![path.clone()]).await {
+            attempts += 1;
+            if attempts > 2 * SETTLE_ATTEMPTS {
+                return Err(e);
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+        Ok(true)
     }
 
     /// The objects with a first `seq` of at least `from`, in order.

@@ -15,6 +15,7 @@ pub mod quarantine;
 pub mod snapshot;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -42,6 +43,8 @@ pub struct Store {
     clock: Clock,
     /// The newest state seen; a hint that saves reading the log from its start.
     seen: Mutex<TableState>,
+    /// Journal objects read before; they never change while they count.
+    segments: Arc<Mutex<BTreeMap<i64, Segment>>>,
 }
 
 /// Where the next event goes.
@@ -80,14 +83,15 @@ impl Store {
 
     fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
         let journal = Journal::new(location.objects.clone(), paths.clone());
-        Self { location, paths, table, journal, clock, seen: Mutex::new(state) }
+        Self { location, paths, table, journal, clock, seen: Mutex::new(state), segments: Arc::default() }
     }
 
     /// Another handle on the same store, for a task beside this one.
     pub fn share(&self) -> Store {
         let seen = self.seen.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let (location, paths, clock) = (self.location.clone(), self.paths.clone(), self.clock.clone());
-        Self { table: self.table.clone(), journal: self.journal.clone(), seen: Mutex::new(seen), location, paths, clock }
+        let segments = self.segments.clone();
+        Self { table: self.table.clone(), journal: self.journal.clone(), seen: Mutex::new(seen), location, paths, clock, segments }
     }
 
     /// The time and randomness of this store.
@@ -149,12 +153,13 @@ impl Store {
         for attempt in 0..APPEND_ATTEMPTS {
             let from = self.seen.lock().unwrap_or_else(|e| e.into_inner()).size;
             let entries = self.journal.list(from).await?;
-            let segments: Vec<Segment> = self.journal.read_all(&entries).await?.into_iter().flatten().collect();
+            let segments = self.read_segments(&entries).await?;
             let state = self.table().await?;
             let has_later = segments.iter().any(|s| s.first_seq > state.size);
             let (linked, has_gap) = chain(segments, state.size);
             // Objects behind the chain without its start: they were folded between the two looks, or a gap.
             if !has_gap && (!linked.is_empty() || !has_later) {
+                self.remember(state.size, &linked);
                 return Ok((state, linked));
             }
             if attempt > 3 {
@@ -170,6 +175,30 @@ impl Store {
             }
         }
         Err(Error::unavailable("the journal is folded faster than it can be read; try again"))
+    }
+
+    /// Reads journal objects, those known from before without asking the store; objects that are gone are left out.
+    async fn read_segments(&self, entries: &[journal::Entry]) -> Result<Vec<Segment>> {
+        let known = |entry: &journal::Entry| self.segments.lock().unwrap_or_else(|e| e.into_inner()).get(&entry.first_seq).cloned();
+        let (mut segments, mut unread) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match known(entry) {
+                Some(segment) => segments.push(segment),
+                None => unread.push(entry.clone()),
+            }
+        }
+        segments.extend(self.journal.read_all(&unread).await?.into_iter().flatten());
+        segments.sort_by_key(|segment| segment.first_seq);
+        Ok(segments)
+    }
+
+    /// Keeps the chain for the next look, and nothing that was folded.
+    fn remember(&self, folded: i64, chain: &[Segment]) {
+        let mut known = self.segments.lock().unwrap_or_else(|e| e.into_inner());
+        *known = known.split_off(&folded);
+        for segment in chain {
+            known.entry(segment.first_seq).or_insert_with(|| segment.clone());
+        }
     }
 
     /// Where the next event goes, and the prefix that says so.

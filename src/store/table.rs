@@ -15,6 +15,7 @@ use deltalake::operations::create::CreateBuilder;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use serde::Deserialize;
@@ -106,6 +107,11 @@ impl Table {
     /// # Errors
     /// As [`Table::open`].
     pub async fn refresh(&self, state: &TableState) -> Result<TableState> {
+        // Commits are numbered without gaps: if the next one is not there, this one is the newest.
+        let next = Path::from("_delta_log").join(format!("{:020}.json", state.version + 1));
+        if let Err(object_store::Error::NotFound { .. }) = self.log.object_store(None).head(&next).await {
+            return Ok(state.clone());
+        }
         let mut delta = state.delta.clone();
         delta.update_state().await.map_err(|e| self.failed("refresh", e))?;
         if delta.version().map(|v| v as i64) == Some(state.version) {

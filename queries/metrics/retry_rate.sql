@@ -1,0 +1,62 @@
+-- question: What share of the actions attempted needed more than one try?
+-- grain:    one row per period, workflow and batch; a batch with an action in the period counts
+--           whole
+-- params:   period_start   timestamp
+--           period_end     timestamp  half-open
+-- returns:  grain        utf8     period, workflow or batch
+--           key          utf8     null for the period, else workflow or batch_id
+--           numerator    int64    any attempt with attempt > 1
+--           denominator  int64    executed with outcome succeeded, failed, partial or unknown
+--           value        float64  numerator / denominator; null when nothing is in it
+--           ci_low       float64  Wilson 95 %
+--           ci_high      float64
+--           pending      int64    proposed, not executed, undecided
+--           status       utf8     no_data, small_sample or ok
+-- needs:    action.executed
+-- why:      the producer's own attempt number counts, so a source that sends only the last try is
+--           counted too.
+
+with scoped as (
+    select
+        grain,
+        key,
+        any_attempted,
+        max_attempt,
+        is_undecided,
+        cohort_at >= $period_start and cohort_at < $period_end as is_in_period
+    from action_scopes
+    union all
+    select 'period', null, null, null, false, true
+),
+counts as (
+    select
+        grain,
+        key,
+        count(*) filter (where any_attempted and max_attempt > 1) as numerator,
+        count(*) filter (
+            where any_attempted
+        ) as denominator,
+        count(*) filter (where is_undecided) as pending
+    from scoped
+    where is_in_period or grain = 'batch'
+    group by grain, key
+    having bool_or(is_in_period)
+)
+select
+    grain,
+    key,
+    numerator,
+    denominator,
+    cast(numerator as double) / nullif(denominator, 0) as value,
+    case when denominator > 0 then wilson_low(numerator, denominator) end as ci_low,
+    case when denominator > 0 then wilson_high(numerator, denominator) end as ci_high,
+    pending,
+    case
+        when denominator = 0 then 'no_data'
+        when denominator < 30 then 'small_sample'
+        else 'ok'
+    end as status
+from counts
+order by
+    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
+    key

@@ -1,0 +1,167 @@
+//! The command line as typed: names, help texts and defaults of every command and option.
+//!
+//! In: the arguments. Out: plain structs. It resolves nothing: files, stores and queries are the business of
+//! the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The evidence engine for AI agents that change business records.
+#[derive(Debug, Parser)]
+#[command(name = "probity", version, max_term_width = 100, propagate_version = true)]
+#[command(after_help = "Exit codes: 0 done; 1 it ran and the answer is no or not all; 2 it could not be done.")]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// Directory or URL of the store (file://, s3://, gs://, az://)
+    #[arg(long, global = true, env = "PROBITY_STORE", value_name = "URL")]
+    pub store: Option<String>,
+    /// Tenant inside the store
+    #[arg(long, global = true, default_value = "default", value_name = "NAME")]
+    pub tenant: String,
+    /// Print one JSON document on standard output and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Look at the evidence as of an instant (RFC 3339), a ledger size, or a table version (vN)
+    #[arg(long, global = true, value_name = "WHEN")]
+    pub as_of: Option<String>,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+impl Global {
+    /// Where the store is.
+    pub fn store(&self) -> &str {
+        self.store.as_deref().unwrap_or("./probity-data")
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build a sample store from a real ServiceNow audit log and write the review of its busiest month
+    Demo(DemoArgs),
+    /// Create the store
+    Init,
+    /// Store events: NDJSON, CloudEvents, or any CSV, Parquet or JSON through a mapping
+    Ingest(IngestArgs),
+    /// Run a named query or one SELECT
+    Query(QueryArgs),
+    /// List the named queries with their parameters
+    Queries,
+    /// Write a governance report
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Fold, compact, checkpoint and vacuum the store
+    Maintain(MaintainArgs),
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the report goes
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Serve the report on a loopback address until interrupted
+    #[arg(long)]
+    pub serve: bool,
+}
+
+/// `ingest`.
+#[derive(Debug, Args)]
+pub struct IngestArgs {
+    /// Files, also gzipped; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Read the files through this mapping: a shipped one by name, your own by path (.sql)
+    #[arg(long, value_name = "NAME|FILE.sql")]
+    pub map: Option<String>,
+    /// Store nothing unless every record is fit to be stored
+    #[arg(long)]
+    pub strict: bool,
+}
+
+/// `query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// Name of a query, or the text of one SELECT
+    #[arg(value_name = "NAME|SQL")]
+    pub query: String,
+    /// A parameter of the query
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// How to print the rows
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Rows to print at most
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// Output formats of `query`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A table for people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON document
+    Json,
+    /// One JSON object a line
+    Ndjson,
+    /// A Parquet file
+    Parquet,
+}
+
+/// `report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// The review of one month: HTML, JSON and CSV
+    Monthly(MonthlyArgs),
+}
+
+/// `report monthly`.
+#[derive(Debug, Args)]
+pub struct MonthlyArgs {
+    /// The month, YYYY-MM
+    #[arg(long, value_name = "YYYY-MM")]
+    pub month: String,
+    /// Where the files go [default: ./report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A parameter of the metrics, e.g. maturity_days=3650
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+}
+
+/// `maintain`.
+#[derive(Debug, Args)]
+pub struct MaintainArgs {
+    /// What to do; all of it, in this order, when left out
+    #[arg(value_enum)]
+    pub work: Option<Work>,
+}
+
+/// Kinds of maintenance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Work {
+    /// Turn the journal into Parquet
+    Fold,
+    /// Merge small files of a month, proving that every leaf hash is kept
+    Compact,
+    /// Write a checkpoint of the table's log, so that opening stays fast
+    Checkpoint,
+    /// Delete replaced files and expired quarantine entries
+    Vacuum,
+}

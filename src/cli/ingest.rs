@@ -1,0 +1,154 @@
+//! `probity ingest`: files into the store.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::args::{Global, IngestArgs};
+use super::input::Input;
+use super::output::{Bar, Output};
+use super::{Answer, open_or_create};
+use crate::error::{Error, Result};
+use crate::ingest::counts::Counts;
+use crate::ingest::mapping::Mapping;
+use crate::ingest::spool::{Shape, Spool};
+use crate::ingest::{Report, Source, check_strict, ingest};
+use crate::limits::FIRST_REASONS;
+use crate::query::catalogue::Catalogue;
+use crate::store::Store;
+
+/// Runs the command.
+///
+/// # Errors
+/// When a file cannot be read or the store fails.
+pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Answer> {
+    let mapping = args.map.as_deref().map(find_mapping).transpose()?;
+    let inputs = args.files.iter().map(|path| Input::open(path)).collect::<Result<Vec<_>>>()?;
+    for input in &inputs {
+        needs_mapping(input, mapping.is_some())?;
+    }
+    let store = open_or_create(global, out).await?;
+    if args.strict {
+        return strict(&store, args, mapping, inputs, out).await;
+    }
+    let mut total = Report::default();
+    for input in inputs {
+        take(&store, input, mapping.as_ref(), out, &mut total).await?;
+    }
+    finish(&store, &total, out)
+}
+
+/// Checks every file before any is stored; what cannot be read twice is copied first.
+async fn strict(store: &Store, args: &IngestArgs, mapping: Option<Mapping>, inputs: Vec<Input>, out: &Output) -> Result<Answer> {
+    let mut copies = Vec::new();
+    for mut input in inputs {
+        let mut copy = tempfile::NamedTempFile::new().map_err(|e| Error::unavailable("cannot make a temporary file").because(e))?;
+        std::io::copy(&mut input.reader, &mut copy).map_err(|e| Error::unavailable(format!("cannot read {}", input.name)).because(e))?;
+        copies.push((input.name, input.shape_name, copy));
+    }
+    let again = |(name, shape_name, copy): &(String, std::path::PathBuf, tempfile::NamedTempFile)| {
+        let input = Input::open(copy.path())?;
+        Ok(Input { name: name.clone(), shape_name: shape_name.clone(), ..input })
+    };
+    for copy in &copies {
+        let source = source(again(copy)?, mapping.as_ref()).await?;
+        check_strict(store, source).await?;
+    }
+    let mut total = Report::default();
+    for copy in &copies {
+        take(store, again(copy)?, mapping.as_ref(), out, &mut total).await?;
+    }
+    let _ = args;
+    finish(store, &total, out)
+}
+
+async fn take(store: &Store, input: Input, mapping: Option<&Mapping>, out: &Output, total: &mut Report) -> Result<()> {
+    let (name, read, length) = (input.name.clone(), input.read.clone(), input.length);
+    let bar = Bar::bytes(out, &name, length);
+    let source = source(input, mapping).await?;
+    let progress = |_: u64, counts: &Counts| {
+        bar.set(read.load(std::sync::atomic::Ordering::Relaxed), format!("{} stored", super::output::thousands(counts.accepted)));
+    };
+    let (report, outcome) = ingest(store, source, &progress).await;
+    bar.finish();
+    total.counts.add(report.counts);
+    total.first_seq = total.first_seq.or(report.first_seq);
+    total.size = report.size.max(total.size);
+    let room = FIRST_REASONS.saturating_sub(total.reasons.len());
+    total.reasons.extend(report.reasons.into_iter().take(room));
+    outcome.map_err(|e| {
+        let done = total.counts.accepted + total.counts.duplicate;
+        Error::new(e.kind(), format!("{e}\n{done} records read before are stored; mend the cause and ingest again: they will count as duplicates"))
+    })
+}
+
+fn needs_mapping(input: &Input, has_mapping: bool) -> Result<()> {
+    match shape_of(&input.shape_name) {
+        Shape::Json => Ok(()),
+        _ if has_mapping => Ok(()),
+        _ => Err(Error::invalid(format!(
+            "{} needs a mapping to events; give --map NAME or --map FILE.sql (shipped ones: `probity queries`)",
+            input.name
+        ))),
+    }
+}
+
+fn shape_of(path: &Path) -> Shape {
+    match path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
+        Some("csv") => Shape::Csv,
+        Some("tsv") => Shape::Tsv,
+        Some("parquet") => Shape::Parquet,
+        _ => Shape::Json,
+    }
+}
+
+async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
+    let Some(mapping) = mapping else {
+        return Ok(Source::Json { name: input.name, reader: input.reader });
+    };
+    let (name, shape, reader) = (input.name.clone(), shape_of(&input.shape_name), input.reader);
+    let spooled = tokio::task::spawn_blocking(move || Spool::read(shape, &name, reader)).await;
+    let mut spool = spooled.map_err(|e| Error::internal("the spool task died").because(e))??;
+    let refused = std::mem::take(&mut spool.refused);
+    let rows = mapping.run(spool).await?;
+    Ok(Source::Mapped { name: input.name, rows, refused })
+}
+
+fn find_mapping(name: &str) -> Result<Mapping> {
+    if name.ends_with(".sql") {
+        let text = std::fs::read_to_string(name).map_err(|e| Error::not_found(format!("cannot read mapping {name}")).because(e))?;
+        return Mapping::parse(name, &text);
+    }
+    Mapping::parse(name, Catalogue::shipped()?.mapping(name)?)
+}
+
+fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> {
+    let counts = &report.counts;
+    let number = super::output::thousands;
+    out.say(&format!(
+        "{} received: {} accepted, {} duplicate, {} conflict, {} rejected; the ledger holds {} events",
+        number(counts.received),
+        number(counts.accepted),
+        number(counts.duplicate),
+        number(counts.conflict),
+        number(counts.rejected),
+        number(report.size as u64)
+    ));
+    let refused = counts.conflict + counts.rejected;
+    if refused > 0 {
+        out.say(&format!("{} in the quarantine of {}, the first of them:", number(refused), store.url()));
+        report.reasons.iter().for_each(|reason| out.say(&format!("  {reason}")));
+    }
+    out.json(&json!({
+        "received": counts.received,
+        "accepted": counts.accepted,
+        "duplicate": counts.duplicate,
+        "conflict": counts.conflict,
+        "rejected": counts.rejected,
+        "first_seq": report.first_seq,
+        "size": report.size,
+        "root": null,
+        "quarantine": report.reasons,
+    }))?;
+    Ok(if refused > 0 { Answer::NotAll } else { Answer::Done })
+}

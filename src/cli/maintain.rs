@@ -1,0 +1,68 @@
+//! `probity init` and `probity maintain`.
+
+use serde_json::json;
+
+use super::args::{Global, MaintainArgs, Work};
+use super::output::Output;
+use super::{Answer, open};
+use crate::clock::Clock;
+use crate::error::Result;
+use crate::store::Store;
+use crate::store::compact::Due;
+use crate::store::object::Location;
+
+/// Creates the store.
+///
+/// # Errors
+/// When the place cannot be written.
+pub async fn init(global: &Global, out: &Output) -> Result<Answer> {
+    let store = Store::create(Location::open(global.store())?, &global.tenant, Clock::system()).await?;
+    let size = store.head().await?.0.size;
+    out.say(&format!("{} is ready for evidence of tenant `{}`; it holds {size} events", store.url(), global.tenant));
+    out.json(&json!({"store": store.url(), "tenant": global.tenant, "size": size}))?;
+    Ok(Answer::Done)
+}
+
+/// Runs maintenance.
+///
+/// # Errors
+/// When the store fails.
+pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<Answer> {
+    let store = open(global).await?;
+    let all = [Work::Fold, Work::Compact, Work::Checkpoint, Work::Vacuum];
+    let mut done = serde_json::Map::new();
+    for work in all.into_iter().filter(|w| args.work.is_none_or(|asked| asked == *w)) {
+        let (name, words, result) = one(&store, work).await?;
+        out.say(&words);
+        done.insert(name.to_owned(), result);
+    }
+    out.json(&done.into())?;
+    Ok(Answer::Done)
+}
+
+async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_json::Value)> {
+    Ok(match work {
+        Work::Fold => {
+            let folded = store.fold().await?;
+            let words = format!("folded {} events into {} files", folded.events, folded.files);
+            ("fold", words, json!({"events": folded.events, "files": folded.files}))
+        }
+        Work::Compact => {
+            let done = store.compact(Due::Any).await?;
+            let words = format!("compacted {} files into {}; the leaf hashes of {} rows are unchanged", done.replaced, done.written, done.rows);
+            ("compact", words, json!({"replaced": done.replaced, "written": done.written, "rows": done.rows}))
+        }
+        Work::Checkpoint => {
+            let version = store.checkpoint().await?;
+            ("checkpoint", format!("wrote a checkpoint of table version {version}"), json!({"version": version}))
+        }
+        Work::Vacuum => {
+            let done = store.vacuum().await?;
+            let words = format!(
+                "deleted {} replaced data files, {} staging files, {} expired quarantine entries",
+                done.files, done.staging, done.quarantine
+            );
+            ("vacuum", words, json!({"files": done.files, "staging": done.staging, "quarantine": done.quarantine}))
+        }
+    })
+}

@@ -1,0 +1,84 @@
+//! The command line: one file per verb.
+//!
+//! In: arguments. Out: words on standard error, results on standard output, and an exit code that is a
+//! contract: 0 done, 1 it ran and the answer is no or not all, 2 it could not be done. Nothing is computed
+//! here; commands call the rooms below and print.
+
+mod args;
+mod ingest;
+mod input;
+mod maintain;
+pub mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::Store;
+use crate::store::object::Location;
+use args::{Cli, Command, Global};
+use output::Output;
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// Done, or yes.
+    Done,
+    /// It ran; the answer is no, or not all of it was done.
+    NotAll,
+}
+
+/// Parses the arguments, runs the command, and gives its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let out = Output { is_json: cli.global.json, is_quiet: cli.global.quiet };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(&cli, &out)),
+        Err(e) => Err(Error::internal("cannot start").because(e)),
+    };
+    match outcome {
+        Ok(Answer::Done) => ExitCode::SUCCESS,
+        Ok(Answer::NotAll) => ExitCode::from(1),
+        Err(e) => {
+            eprintln!("error: {e}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init => maintain::init(global, out).await,
+        Command::Ingest(args) => ingest::run(global, args, out).await,
+        Command::Maintain(args) => maintain::run(global, args, out).await,
+        _ => todo!(),
+    }
+}
+
+/// Opens the store that the options name.
+///
+/// # Errors
+/// When there is none.
+pub async fn open(global: &Global) -> Result<Store> {
+    Store::open(Location::open(global.store())?, &global.tenant, Clock::system()).await
+}
+
+/// Opens the store, or creates a local one and says so.
+async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
+    match open(global).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let location = Location::open(global.store())?;
+            if location.directory.is_none() {
+                return Err(e);
+            }
+            let store = Store::create(location, &global.tenant, Clock::system()).await?;
+            out.say(&format!("created {}", store.url()));
+            Ok(store)
+        }
+        opened => opened,
+    }
+}
