@@ -15,6 +15,7 @@ use crate::ingest::spool::{Shape, Spool};
 use crate::ingest::{Report, Source, check_strict, ingest};
 use crate::limits::FIRST_REASONS;
 use crate::query::catalogue::Catalogue;
+use crate::query::header::Kind;
 use crate::store::Store;
 
 /// Runs the command.
@@ -29,7 +30,7 @@ pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Ans
     }
     let store = open_or_create(global, out).await?;
     if args.strict {
-        return strict(&store, args, mapping, inputs, out).await;
+        return strict(&store, mapping, inputs, out).await;
     }
     let mut total = Report::default();
     for input in inputs {
@@ -38,8 +39,20 @@ pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Ans
     finish(&store, &total, out)
 }
 
+/// Runs the command on bytes that come with the program.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_bytes(global: &Global, args: &IngestArgs, (name, bytes): (&str, &'static [u8]), out: &Output) -> Result<Answer> {
+    let mapping = args.map.as_deref().map(find_mapping).transpose()?;
+    let store = open_or_create(global, out).await?;
+    let mut total = Report::default();
+    take(&store, Input::of_bytes(name, bytes)?, mapping.as_ref(), out, &mut total).await?;
+    finish(&store, &total, out)
+}
+
 /// Checks every file before any is stored; what cannot be read twice is copied first.
-async fn strict(store: &Store, args: &IngestArgs, mapping: Option<Mapping>, inputs: Vec<Input>, out: &Output) -> Result<Answer> {
+async fn strict(store: &Store, mapping: Option<Mapping>, inputs: Vec<Input>, out: &Output) -> Result<Answer> {
     let mut copies = Vec::new();
     for mut input in inputs {
         let mut copy = tempfile::NamedTempFile::new().map_err(|e| Error::unavailable("cannot make a temporary file").because(e))?;
@@ -58,7 +71,6 @@ async fn strict(store: &Store, args: &IngestArgs, mapping: Option<Mapping>, inpu
     for copy in &copies {
         take(store, again(copy)?, mapping.as_ref(), out, &mut total).await?;
     }
-    let _ = args;
     finish(store, &total, out)
 }
 
@@ -119,7 +131,11 @@ fn find_mapping(name: &str) -> Result<Mapping> {
         let text = std::fs::read_to_string(name).map_err(|e| Error::not_found(format!("cannot read mapping {name}")).because(e))?;
         return Mapping::parse(name, &text);
     }
-    Mapping::parse(name, Catalogue::shipped()?.mapping(name)?)
+    let query = Catalogue::shipped()?.get(name)?;
+    if query.kind != Kind::Mapping {
+        return Err(Error::invalid(format!("`{name}` is no mapping; `probity queries` lists them")));
+    }
+    Mapping::parse(name, &query.text)
 }
 
 fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> {

@@ -5,10 +5,13 @@
 //! here; commands call the rooms below and print.
 
 mod args;
+mod demo;
 mod ingest;
 mod input;
 mod maintain;
 pub mod output;
+mod query;
+mod report;
 
 use std::process::ExitCode;
 
@@ -18,7 +21,10 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
 use crate::store::object::Location;
-use args::{Cli, Command, Global};
+use crate::query::asof::AsOfText;
+use crate::query::engine::{Engine, resolve};
+use crate::query::runtime::{QueryRuntime, RuntimeLimits};
+use args::{Cli, Command, Global, ReportCommand};
 use output::Output;
 
 /// How a command ended.
@@ -55,7 +61,10 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Init => maintain::init(global, out).await,
         Command::Ingest(args) => ingest::run(global, args, out).await,
         Command::Maintain(args) => maintain::run(global, args, out).await,
-        _ => todo!(),
+        Command::Demo(args) => demo::run(global, args, out).await,
+        Command::Query(args) => query::run(global, args, out).await,
+        Command::Queries => query::list(out),
+        Command::Report(ReportCommand::Monthly(args)) => report::monthly(global, args, out).await,
     }
 }
 
@@ -81,4 +90,18 @@ async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
         }
         opened => opened,
     }
+}
+
+/// A session over the evidence of the store, as of the instant that the options name.
+async fn engine(global: &Global) -> Result<Engine> {
+    let asked: AsOfText = global.as_of.as_deref().map_or(Ok(AsOfText::Head), str::parse)?;
+    let store = open(global).await?;
+    let snapshot = store.snapshot().await?;
+    let size = match asked {
+        AsOfText::Version(version) => Some(store.size_at_version(version).await?),
+        _ => None,
+    };
+    let runtime = QueryRuntime::new(&RuntimeLimits::default())?;
+    let as_of = resolve(&runtime, &snapshot, asked, store.clock().now(), size).await?;
+    Engine::new(&runtime, &snapshot, as_of).await
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringViewArray, StringViewBuilder};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::json::reader::infer_json_schema_from_iterator;
 use csv_core::ReadRecordResult;
@@ -49,6 +49,8 @@ pub struct Spool {
 }
 
 const BATCH_ROWS: usize = 8 * 1024;
+/// Columns of a CSV file at most.
+const CSV_COLUMNS: usize = 4096;
 
 /// Told how many bytes of the source were read.
 pub type BytesRead<'a> = &'a dyn Fn(u64);
@@ -94,7 +96,7 @@ impl SpoolWriter {
     fn new(name: &str, columns: &Schema) -> Result<Self> {
         let mut fields = columns.fields().to_vec();
         fields.push(Arc::new(Field::new(ROW_COLUMN, DataType::Int64, false)));
-        fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Utf8View, false)));
+        fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Utf8, false)));
         let schema = Arc::new(Schema::new(fields));
         let file = NamedTempFile::with_suffix(".parquet").map_err(|e| no_room(name).because(e))?;
         let properties = WriterProperties::builder().set_compression(Compression::LZ4_RAW).build();
@@ -106,7 +108,7 @@ impl SpoolWriter {
     }
 
     fn write(&mut self, mut columns: Vec<ArrayRef>, rows: Vec<i64>) -> Result<()> {
-        let files = StringViewArray::from_iter_values(std::iter::repeat_n(&self.name, rows.len()));
+        let files = StringArray::from_iter_values(std::iter::repeat_n(&self.name, rows.len()));
         columns.push(Arc::new(Int64Array::from(rows)));
         columns.push(Arc::new(files));
         let batch = RecordBatch::try_new(self.schema.clone(), columns)
@@ -125,10 +127,12 @@ fn no_room(name: &str) -> Error {
 }
 
 /// One CSV record: its fields, or why it is none, with its raw bytes.
-#[derive(Default)]
 struct CsvRecord {
+    /// Unquoted fields, one behind the other; a buffer that is never made anew.
     fields: Vec<u8>,
     ends: Vec<usize>,
+    /// Fields found.
+    width: usize,
     raw_head: Vec<u8>,
     raw_bytes: u64,
     hash: Sha256,
@@ -150,14 +154,7 @@ impl<R: Read> CsvRecords<R> {
 
     /// Reads the next record into `record`; false at the end.
     fn next(&mut self, record: &mut CsvRecord) -> std::io::Result<bool> {
-        *record = CsvRecord {
-            fields: std::mem::take(&mut record.fields),
-            ends: std::mem::take(&mut record.ends),
-            line: self.line,
-            ..Default::default()
-        };
-        record.fields.resize(RECORD_BYTES, 0);
-        record.ends.resize(4096, 0);
+        record.begin(self.line);
         let (mut filled, mut ended) = (0, 0);
         loop {
             let input = self.reader.fill_buf()?;
@@ -176,8 +173,7 @@ impl<R: Read> CsvRecords<R> {
                     (filled, ended) = (0, 0);
                 }
                 ReadRecordResult::Record => {
-                    record.fields.truncate(filled);
-                    record.ends.truncate(ended);
+                    record.width = ended;
                     return Ok(true);
                 }
                 ReadRecordResult::End => return Ok(false),
@@ -187,6 +183,25 @@ impl<R: Read> CsvRecords<R> {
 }
 
 impl CsvRecord {
+    fn new() -> Self {
+        Self {
+            fields: vec![0; RECORD_BYTES],
+            ends: vec![0; CSV_COLUMNS],
+            width: 0,
+            raw_head: Vec::new(),
+            raw_bytes: 0,
+            hash: Sha256::new(),
+            line: 0,
+            is_too_long: false,
+        }
+    }
+
+    fn begin(&mut self, line: u64) {
+        self.raw_head.clear();
+        (self.line, self.width, self.raw_bytes, self.is_too_long) = (line, 0, 0, false);
+        self.hash = Sha256::new();
+    }
+
     fn take_raw(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.raw_bytes += bytes.len() as u64;
@@ -204,8 +219,8 @@ impl CsvRecord {
         if self.is_too_long || self.raw_bytes > RECORD_BYTES as u64 + 2 {
             return Err(format!("the row has {} bytes, the limit is {RECORD_BYTES}", self.raw_bytes));
         }
-        if self.ends.len() != width {
-            return Err(format!("the row has {} fields, the header names {width}", self.ends.len()));
+        if self.width != width {
+            return Err(format!("the row has {} fields, the header names {width}", self.width));
         }
         let text = |i| std::str::from_utf8(self.field(i)).map_err(|_| format!("field {} is not UTF-8", i + 1));
         (0..width).map(text).collect()
@@ -219,12 +234,12 @@ impl CsvRecord {
 fn spool_csv(name: &str, reader: Box<dyn Read + Send>, delimiter: u8) -> Result<Spool> {
     let unreadable = |e: std::io::Error| Error::unavailable(format!("cannot read {name}")).because(e);
     let mut records = CsvRecords::new(reader, delimiter);
-    let mut record = CsvRecord::default();
+    let mut record = CsvRecord::new();
     if !records.next(&mut record).map_err(unreadable)? {
         return Err(Error::invalid(format!("{name} is empty; a header line with the columns' names is needed")));
     }
-    let header = record.texts(record.ends.len()).map_err(|why| Error::invalid(format!("{name}: its header line cannot be read: {why}")))?;
-    let columns: Vec<Field> = header.iter().map(|h| Field::new(h.trim_start_matches('\u{feff}').trim(), DataType::Utf8View, true)).collect();
+    let header = record.texts(record.width).map_err(|why| Error::invalid(format!("{name}: its header line cannot be read: {why}")))?;
+    let columns: Vec<Field> = header.iter().map(|h| Field::new(h.trim_start_matches('\u{feff}').trim(), DataType::Utf8, true)).collect();
     let width = columns.len();
     let mut writer = SpoolWriter::new(name, &Schema::new(columns))?;
     let (mut builders, mut rows, mut bad) = (text_builders(width), Vec::new(), Vec::new());
@@ -248,11 +263,11 @@ fn spool_csv(name: &str, reader: Box<dyn Read + Send>, delimiter: u8) -> Result<
     writer.finish(bad)
 }
 
-fn text_builders(width: usize) -> Vec<StringViewBuilder> {
-    (0..width).map(|_| StringViewBuilder::new()).collect()
+fn text_builders(width: usize) -> Vec<StringBuilder> {
+    (0..width).map(|_| StringBuilder::new()).collect()
 }
 
-fn finish_texts(builders: &mut [StringViewBuilder]) -> Vec<ArrayRef> {
+fn finish_texts(builders: &mut [StringBuilder]) -> Vec<ArrayRef> {
     builders.iter_mut().map(|b| Arc::new(b.finish()) as ArrayRef).collect()
 }
 

@@ -1,6 +1,15 @@
-//! Documents.
+//! Documents: queries become pages, JSON and CSV.
+//!
+//! In: an engine over one prefix of the evidence and a dashboard that says what to show. Out: self-contained
+//! HTML with SVG charts, the same numbers as JSON, tables as CSV. Invariant: a page computes no number; what
+//! it shows is an answer of a query that its appendix prints.
+
 mod canvas;
 pub mod charts;
+pub mod compose;
+pub mod dashboard;
 pub mod document;
 pub mod format;
 pub mod html;
+pub mod monthly;
+pub mod rows;

@@ -82,12 +82,12 @@ impl Table {
     /// # Errors
     /// When the log cannot be read, or was written by a newer version of this program.
     pub async fn open(&self) -> Result<Option<TableState>> {
-        let mut delta = DeltaTable::new(self.log.clone());
-        match delta.load().await {
-            Ok(()) => self.state(delta).await.map(Some),
-            Err(e) if is_missing(&e) => Ok(None),
-            Err(e) => Err(self.failed("open", e)),
+        if !self.log.is_delta_table_location().await.map_err(|e| self.failed("open", e))? {
+            return Ok(None);
         }
+        let mut delta = DeltaTable::new(self.log.clone());
+        delta.load().await.map_err(|e| self.failed("open", e))?;
+        self.state(delta).await.map(Some)
     }
 
     /// The table as of `version`.
@@ -334,11 +334,6 @@ fn partition(month: &str) -> HashMap<String, Option<String>> {
 /// clean-up of the log, which is evidence as well.
 fn commit_properties() -> CommitProperties {
     CommitProperties::default().with_max_retries(0).with_create_checkpoint(false).with_cleanup_expired_logs(Some(false))
-}
-
-fn is_missing(err: &DeltaTableError) -> bool {
-    matches!(err, DeltaTableError::NotATable(_) | DeltaTableError::InvalidTableLocation(_))
-        || err.to_string().contains("No files in log segment")
 }
 
 fn delta_columns() -> Vec<StructField> {

@@ -1,0 +1,213 @@
+//! The result of a query, whole or as it comes.
+//!
+//! In: a physical plan and bounds. Out: record batches. Invariant: no more rows than asked for, no later than
+//! the deadline; what was left out is stated. Dropping the stream ends the query; a panic in it is an error
+//! of this query alone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::execution::TaskContext;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::failure;
+use super::runtime::Guest;
+use super::types::ValueType;
+use crate::error::{Error, Result};
+use crate::limits::{QUERY_ROWS, QUERY_SECONDS};
+
+/// Bytes of an answer that is held in memory as a whole; larger ones are streamed.
+pub const ANSWER_BYTES: usize = 512 * 1024 * 1024;
+/// Batches made ahead of the reader.
+const BATCHES_AHEAD: usize = 2;
+
+/// Bounds of one query.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Rows of the answer.
+    pub rows: usize,
+    /// Seconds from asking to the last row.
+    pub seconds: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { rows: QUERY_ROWS, seconds: QUERY_SECONDS }
+    }
+}
+
+/// A whole answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Names and types of the columns.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+    /// Whether rows were left out because of the row limit.
+    pub is_truncated: bool,
+}
+
+impl Answer {
+    /// Names of the columns.
+    pub fn columns(&self) -> Vec<&str> {
+        self.schema.fields().iter().map(|field| field.name().as_str()).collect()
+    }
+
+    /// Types of the columns as headers name them; `None` for a type that has no such name.
+    pub fn types(&self) -> Vec<Option<ValueType>> {
+        self.schema.fields().iter().map(|field| ValueType::of(field.data_type())).collect()
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}
+
+/// When a query must be done.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    seconds: u64,
+}
+
+impl Deadline {
+    /// `seconds` from now. This is the timer of the runtime, not a reading of the time that enters a result.
+    pub(super) fn within(seconds: u64) -> Self {
+        Self { at: Instant::now() + Duration::from_secs(seconds), seconds }
+    }
+
+    /// `work`, or a refusal when it is not done in time.
+    pub(super) async fn hold<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        tokio::time::timeout_at(self.at, work).await.map_err(|_| {
+            Error::limit(format!("the query ran longer than {} s; ask for less or for a shorter period", self.seconds))
+        })
+    }
+}
+
+/// An answer as it comes.
+#[derive(Debug)]
+pub struct AnswerStream {
+    schema: SchemaRef,
+    batches: mpsc::Receiver<Result<RecordBatch>>,
+    task: JoinHandle<()>,
+    rows_left: usize,
+    is_truncated: bool,
+    is_done: bool,
+    deadline: Deadline,
+    _guest: Option<Guest>,
+}
+
+impl AnswerStream {
+    /// Starts `plan` on `handle`, which belongs to `guest` if there is one.
+    pub(super) fn start(
+        handle: &tokio::runtime::Handle,
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        bounds: (usize, Deadline),
+        guest: Option<Guest>,
+    ) -> Self {
+        let (send, batches) = mpsc::channel(BATCHES_AHEAD);
+        let schema = plan.schema();
+        let task = handle.spawn(async move {
+            let mut rows = match execute_stream(plan, context) {
+                Ok(rows) => rows,
+                Err(err) => return drop(send.send(Err(failure::error(err))).await),
+            };
+            while let Some(batch) = rows.next().await {
+                // Nobody listens any more: the query ends here.
+                if send.send(batch.map_err(failure::error)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let (rows_left, deadline) = bounds;
+        Self { schema, batches, task, rows_left, is_truncated: false, is_done: false, deadline, _guest: guest }
+    }
+
+    /// Names and types of the columns.
+    pub fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// Whether rows were left out; known once [`AnswerStream::next`] has given `None`.
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    /// The next rows, `None` at the end.
+    ///
+    /// # Errors
+    /// When the query fails or meets a bound; the stream is at its end then.
+    pub async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        while !self.is_done {
+            let next = self.deadline.hold(self.batches.recv()).await;
+            let batch = match next {
+                Ok(Some(Ok(batch))) => batch,
+                Ok(None) => {
+                    self.is_done = true;
+                    return self.check_end().await.map(|()| None);
+                }
+                Ok(Some(Err(err))) | Err(err) => {
+                    self.end();
+                    return Err(err);
+                }
+            };
+            if batch.num_rows() > self.rows_left {
+                self.is_truncated = true;
+                let kept = batch.slice(0, self.rows_left);
+                self.end();
+                return Ok((kept.num_rows() > 0).then_some(kept));
+            }
+            if batch.num_rows() > 0 {
+                self.rows_left -= batch.num_rows();
+                return Ok(Some(batch));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// As [`AnswerStream::next`], and when the answer exceeds [`ANSWER_BYTES`].
+    pub async fn collect(mut self) -> Result<Answer> {
+        let mut batches = Vec::new();
+        let mut bytes = 0usize;
+        while let Some(batch) = self.next().await? {
+            bytes = bytes.saturating_add(batch.get_array_memory_size());
+            if bytes > ANSWER_BYTES {
+                let mib = ANSWER_BYTES / (1024 * 1024);
+                return Err(Error::limit(format!("the answer is larger than {mib} MiB; ask for fewer rows or columns")));
+            }
+            batches.push(batch);
+        }
+        Ok(Answer { schema: self.schema(), batches, is_truncated: self.is_truncated })
+    }
+
+    fn end(&mut self) {
+        self.is_done = true;
+        self.task.abort();
+        self.batches.close();
+    }
+
+    /// Tells an orderly end from a panic, which closes the channel as well.
+    async fn check_end(&mut self) -> Result<()> {
+        match (&mut self.task).await {
+            Err(end) if end.is_panic() => Err(Error::internal("the query failed by a defect")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for AnswerStream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

@@ -1,0 +1,509 @@
+//! A session over one prefix of the evidence: the table, the views, named queries and guarded SQL.
+//!
+//! In: a snapshot, an as-of point, queries with their parameters. Out: answers. Invariant: named queries and
+//! strangers' SQL read the same tables; only the former may recurse, only the latter are guarded and capped.
+//! `now()` is the as-of instant, so that an answer depends on nothing but the ledger and the question.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::DateTime;
+use datafusion::catalog::CatalogProviderList;
+use datafusion::datasource::ViewTable;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::execution::context::SQLOptions;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
+
+use super::answer::{Answer, AnswerStream, Deadline, Limits};
+use super::asof::{AsOf, AsOfText};
+use super::catalogue::Catalogue;
+use super::guard::{self, Tables};
+use super::header::NamedQuery;
+use super::keep_order::KeepOrder;
+use super::params::{Bound, Params};
+use super::provider::EvidenceTable;
+use super::runtime::{Guest, QueryRuntime};
+use super::types::ValueType;
+use super::yielding::Yielding;
+use super::{capped, failure, functions, growth};
+use crate::clock::Micros;
+use crate::error::{Error, Result};
+use crate::store::snapshot::Snapshot;
+
+/// The name of the table.
+pub const EVIDENCE: &str = "evidence";
+/// Nesting of SQL text that ships with the program.
+const SHIPPED_DEPTH: usize = 200;
+
+/// A session over one snapshot at one as-of point.
+#[derive(Debug)]
+pub struct Engine {
+    runtime: Arc<QueryRuntime>,
+    as_of: AsOf,
+    version: i64,
+    shipped: Arc<SessionState>,
+    strangers: Arc<SessionState>,
+    weights: Arc<Weights>,
+}
+
+/// How many tables stand behind each name.
+#[derive(Debug, Default)]
+struct Weights(BTreeMap<String, u64>);
+
+impl Tables for Weights {
+    fn weight(&self, name: &str) -> Option<u64> {
+        self.0.get(name).copied()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl Engine {
+    /// A session over the first `as_of.size` events of `snapshot`, with the shipped views.
+    ///
+    /// # Errors
+    /// When the as-of point lies beyond the snapshot, or a shipped view does not fit.
+    pub async fn new(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, as_of: AsOf) -> Result<Self> {
+        Self::with_catalogue(runtime, snapshot, as_of, Catalogue::shipped()?).await
+    }
+
+    /// As [`Engine::new`], with the views of `catalogue`.
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub async fn with_catalogue(
+        runtime: &Arc<QueryRuntime>,
+        snapshot: &Snapshot,
+        as_of: AsOf,
+        catalogue: &Catalogue,
+    ) -> Result<Self> {
+        let table = EvidenceTable::new(snapshot, as_of.size)?;
+        let env = runtime.env(table.objects());
+        let shipped = shipped_state(runtime, env.clone(), as_of.at);
+        let schema = schema_of(&shipped)?;
+        schema.register_table(EVIDENCE.to_owned(), Arc::new(table)).map_err(failure::error)?;
+        let views: Vec<NamedQuery> = catalogue.views().cloned().collect();
+        let work = with_views(shipped, views);
+        let (shipped, weights) = QueryRuntime::on_deep_stack(runtime.handle(), work).await?;
+        let strangers = strangers_state(runtime, env, as_of.at, shipped.catalog_list().clone());
+        Ok(Self {
+            runtime: runtime.clone(),
+            as_of,
+            version: snapshot.version,
+            shipped: Arc::new(shipped),
+            strangers: Arc::new(strangers),
+            weights: Arc::new(weights),
+        })
+    }
+
+    /// The as-of point of this session.
+    pub fn as_of(&self) -> AsOf {
+        self.as_of
+    }
+
+    /// The version of the folded table that this session reads from.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// The values that `query` gets when `params` are given.
+    ///
+    /// # Errors
+    /// Missing, unknown or badly written parameters.
+    pub fn bind(&self, query: &NamedQuery, params: &Params) -> Result<Bound> {
+        Bound::new(query, params, self.as_of.at)
+    }
+
+    /// The answer of `query`, without a row limit.
+    ///
+    /// # Errors
+    /// As [`Engine::stream`].
+    pub async fn run(&self, query: &NamedQuery, params: &Params) -> Result<Answer> {
+        let limits = Limits { rows: usize::MAX, ..Limits::default() };
+        self.stream(query, params, limits).await?.collect().await
+    }
+
+    /// The answer of `query` as it comes.
+    ///
+    /// # Errors
+    /// Bad parameters, a query whose columns differ from its header, a bound that is met.
+    pub async fn stream(&self, query: &NamedQuery, params: &Params, limits: Limits) -> Result<AnswerStream> {
+        let deadline = Deadline::within(limits.seconds);
+        let bound = self.bind(query, params)?;
+        let (state, query) = (self.shipped.clone(), query.clone());
+        let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
+            let plan = plan_named(&state, &query, &bound).await?;
+            check_returns(&query, &plan)?;
+            state.create_physical_plan(&plan).await.map_err(failure::error)
+        });
+        let plan = deadline.hold(work).await??;
+        Ok(self.start(&self.shipped, plan, (limits.rows, deadline), None))
+    }
+
+    /// The answer of a stranger's SQL.
+    ///
+    /// # Errors
+    /// As [`Engine::sql_stream`].
+    pub async fn sql(&self, text: &str, limits: Limits) -> Result<Answer> {
+        self.sql_stream(text, limits).await?.collect().await
+    }
+
+    /// The answer of a stranger's SQL as it comes. `$as_of` is the as-of instant.
+    ///
+    /// # Errors
+    /// Anything but one reading query within the bounds of [`guard`], a bound that is met.
+    pub async fn sql_stream(&self, text: &str, limits: Limits) -> Result<AnswerStream> {
+        guard::check_text(text)?;
+        let deadline = Deadline::within(limits.seconds);
+        let guest = deadline.hold(self.runtime.guest()).await??;
+        let (state, weights) = (self.strangers.clone(), self.weights.clone());
+        let (text, bound) = (text.to_owned(), Bound::as_of(self.as_of.at));
+        let work = QueryRuntime::on_deep_stack(guest.handle(), async move {
+            let mut statement = guard::parse(&text)?;
+            guard::check_statement(&statement, weights.as_ref())?;
+            fill(&mut statement, &bound)?;
+            let plan = state.statement_to_plan(statement).await.map_err(failure::error)?;
+            reading().verify_plan(&plan).map_err(failure::error)?;
+            growth::check(&plan)?;
+            let plan = capped::cap(plan).map_err(failure::error)?;
+            let plan = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+            // The place stays taken while planning goes on, even when the caller has left.
+            Ok((plan, guest))
+        });
+        let (plan, guest) = deadline.hold(work).await??;
+        Ok(self.start(&self.strangers, plan, (limits.rows, deadline), Some(guest)))
+    }
+
+    fn start(
+        &self,
+        state: &SessionState,
+        plan: Arc<dyn ExecutionPlan>,
+        bounds: (usize, Deadline),
+        guest: Option<Guest>,
+    ) -> AnswerStream {
+        let handle = guest.as_ref().map_or_else(|| self.runtime.handle(), Guest::handle);
+        AnswerStream::start(&handle, plan, state.task_ctx(), bounds, guest)
+    }
+}
+
+/// The as-of point that `text` means over `snapshot`, at the instant `now`.
+///
+/// `size_at_version` is the number of events in the table at the version that `text` names, if it names one.
+///
+/// # Errors
+/// A size or version that the ledger does not have.
+pub async fn resolve(
+    runtime: &Arc<QueryRuntime>,
+    snapshot: &Snapshot,
+    text: AsOfText,
+    now: Micros,
+    size_at_version: Option<i64>,
+) -> Result<AsOf> {
+    let head = AsOf { size: snapshot.size, at: now };
+    let size = match text {
+        AsOfText::Head => return Ok(head),
+        AsOfText::At(at) => return Ok(AsOf { size: recorded_until(runtime, snapshot, at).await?, at }),
+        AsOfText::Size(size) => size,
+        AsOfText::Version(version) => size_at_version
+            .ok_or_else(|| Error::not_found(format!("the table has no version {version}; its newest is {}", snapshot.version)))?,
+    };
+    if !(0..=snapshot.size).contains(&size) {
+        let have = snapshot.size;
+        return Err(Error::invalid(format!("the as-of size {size} is beyond the ledger, which has {have} events")));
+    }
+    let last = size - 1;
+    let sql = format!("select cast(max(recorded_at) as bigint) from {EVIDENCE} where seq = {last}");
+    let at = look_up(runtime, snapshot, &sql).await?;
+    // Before the first event nothing was recorded: any instant gives the same answers.
+    Ok(AsOf { size, at: at.unwrap_or(0) })
+}
+
+/// The number of events of `snapshot` recorded until `at`: `recorded_at` never decreases with `seq`.
+async fn recorded_until(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, at: Micros) -> Result<i64> {
+    // Files wholly before the instant need no reading.
+    let whole = snapshot.files.iter().filter(|file| file.recorded_at.1 <= at).map(|file| file.seq.1 + 1).max().unwrap_or(0);
+    let instant = crate::clock::rfc3339(at);
+    let sql = format!("select max(seq) from {EVIDENCE} where recorded_at <= timestamp '{instant}' and seq >= {whole}");
+    let last = look_up(runtime, snapshot, &sql).await?;
+    Ok(last.map_or(whole, |seq| seq + 1))
+}
+
+async fn look_up(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, sql: &str) -> Result<Option<i64>> {
+    let head = AsOf { size: snapshot.size, at: 0 };
+    let engine = Engine::with_catalogue(runtime, snapshot, head, &Catalogue::default()).await?;
+    let answer = engine.sql(sql, Limits::default()).await?;
+    let column = answer.batches.first().map(|batch| batch.column(0).clone());
+    Ok(column.and_then(|c| arrow::array::AsArray::as_primitive_opt::<arrow::datatypes::Int64Type>(&c).and_then(|c| c.iter().next().flatten())))
+}
+
+fn builder(runtime: &QueryRuntime, env: Arc<RuntimeEnv>) -> SessionStateBuilder {
+    // No table factories, no file formats, no table functions: nothing in SQL leads to a file.
+    SessionStateBuilder::new()
+        .with_config(runtime.config())
+        .with_runtime_env(env)
+        .with_expr_planners(SessionStateDefaults::default_expr_planners())
+        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
+        .with_window_functions(SessionStateDefaults::default_window_functions())
+        .with_physical_optimizer_rule(Arc::new(KeepOrder))
+        .with_physical_optimizer_rule(Arc::new(Yielding))
+}
+
+fn scalar_functions() -> Vec<Arc<datafusion::logical_expr::ScalarUDF>> {
+    let mut all = SessionStateDefaults::default_scalar_functions();
+    all.extend(functions::scalar_functions().into_iter().map(Arc::new));
+    all
+}
+
+fn shipped_state(runtime: &QueryRuntime, env: Arc<RuntimeEnv>, now: Micros) -> SessionState {
+    at_instant(builder(runtime, env).with_scalar_functions(scalar_functions()).build(), now)
+}
+
+fn strangers_state(
+    runtime: &QueryRuntime,
+    env: Arc<RuntimeEnv>,
+    now: Micros,
+    catalogs: Arc<dyn CatalogProviderList>,
+) -> SessionState {
+    let mut allowed = scalar_functions();
+    allowed.retain(|function| !capped::WITHHELD.contains(&function.name()));
+    // The catalogue is that of the shipped session; a fresh one would take its place.
+    let config = runtime.config().with_create_default_catalog_and_schema(false);
+    let builder = builder(runtime, env).with_config(config).with_scalar_functions(allowed);
+    let mut state = builder.with_catalog_list(catalogs).build();
+    state.config_mut().options_mut().execution.enable_recursive_ctes = false;
+    at_instant(state, now)
+}
+
+fn at_instant(mut state: SessionState, now: Micros) -> SessionState {
+    state.mark_start_execution();
+    state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_micros(now);
+    state
+}
+
+fn schema_of(state: &SessionState) -> Result<Arc<dyn datafusion::catalog::SchemaProvider>> {
+    state.schema_for_ref(EVIDENCE).map_err(failure::error)
+}
+
+/// `state` with `views` registered in order, and what stands behind each name.
+async fn with_views(state: SessionState, views: Vec<NamedQuery>) -> Result<(SessionState, Weights)> {
+    let schema = schema_of(&state)?;
+    let mut weights = Weights(BTreeMap::from([(EVIDENCE.to_owned(), 1)]));
+    for view in views {
+        let plan = plan_named(&state, &view, &Bound::default()).await?;
+        check_returns(&view, &plan)?;
+        let mut behind = 0;
+        count_tables(&plan, &weights, &mut behind)?;
+        let table = ViewTable::new(plan, Some(view.text.clone()));
+        schema.register_table(view.name.clone(), Arc::new(table)).map_err(failure::error)?;
+        weights.0.insert(view.name, behind);
+    }
+    Ok((state, weights))
+}
+
+fn count_tables(plan: &LogicalPlan, weights: &Weights, behind: &mut u64) -> Result<()> {
+    use datafusion::common::tree_node::TreeNodeRecursion;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            *behind += weights.weight(scan.table_name.table()).unwrap_or(1);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map(|_| ()).map_err(failure::error)
+}
+
+async fn plan_named(state: &SessionState, query: &NamedQuery, bound: &Bound) -> Result<LogicalPlan> {
+    let defect = |what: String| Error::internal(format!("queries/{}: {what}", query.file));
+    let parser = DFParserBuilder::new(query.text.as_str()).with_recursion_limit(SHIPPED_DEPTH).build();
+    let parsed = parser.and_then(|mut parser| parser.parse_statements());
+    let mut statements = parsed.map_err(|e| defect(failure::syntax(&e)))?;
+    let (Some(mut statement), true) = (statements.pop_front(), statements.is_empty()) else {
+        return Err(defect("the file holds more or less than one statement".to_owned()));
+    };
+    guard::query_of(&statement).map_err(|e| defect(e.to_string()))?;
+    fill(&mut statement, bound)?;
+    let plan = state.statement_to_plan(statement).await.map_err(|e| defect(failure::error(e).to_string()))?;
+    reading().verify_plan(&plan).map_err(|e| defect(failure::error(e).to_string()))?;
+    Ok(plan)
+}
+
+fn reading() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// Puts the values of `bound` in the places of `statement`, as typed literals.
+///
+/// They are filled in before planning, so that every expression has its final type from the start.
+fn fill(statement: &mut Statement, bound: &Bound) -> Result<()> {
+    let inner: &mut SqlStatement = match statement {
+        Statement::Statement(inner) => inner,
+        Statement::Explain(explain) => return fill(&mut explain.statement, bound),
+        _ => return Ok(()),
+    };
+    let filled = visit_expressions_mut(inner, |expr| {
+        let Expr::Value(value) = expr else { return std::ops::ControlFlow::Continue(()) };
+        let Value::Placeholder(name) = &value.value else { return std::ops::ControlFlow::Continue(()) };
+        match bound.get(name.trim_start_matches('$')) {
+            Some((value_type, value)) => {
+                *expr = value_type.literal(value);
+                std::ops::ControlFlow::Continue(())
+            }
+            None => std::ops::ControlFlow::Break(name.clone()),
+        }
+    });
+    match filled {
+        std::ops::ControlFlow::Break(name) => Err(Error::invalid(format!("parameter {name} has no value"))),
+        std::ops::ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+/// Compares the columns of `plan` with those that the header of `query` promises.
+fn check_returns(query: &NamedQuery, plan: &LogicalPlan) -> Result<()> {
+    let defect = |what: String| Err(Error::internal(format!("queries/{}: {what}", query.file)));
+    let fields = plan.schema().fields();
+    if fields.len() != query.returns.len() {
+        return defect(format!("the header promises {} columns, the query gives {}", query.returns.len(), fields.len()));
+    }
+    for (promised, field) in query.returns.iter().zip(fields) {
+        if promised.name != *field.name() {
+            return defect(format!("the header promises column `{}`, the query gives `{}`", promised.name, field.name()));
+        }
+        if ValueType::of(field.data_type()) != Some(promised.value_type) {
+            let (word, name) = (promised.value_type.word(), &promised.name);
+            return defect(format!("the header promises `{name}` as {word}, the query gives {}", field.data_type()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::header::Kind;
+    use super::super::runtime::RuntimeLimits;
+    use super::super::testing::{START, engine, random_events, snapshot};
+    use super::*;
+    use crate::clock::DAY;
+    use crate::error::ErrorKind;
+
+    fn params(query: &NamedQuery) -> Params {
+        let value = |value_type: ValueType, name: &str| match value_type {
+            ValueType::Timestamp if name.ends_with("end") => "2026-12-01T00:00:00Z",
+            ValueType::Timestamp => "2026-01-01T00:00:00Z",
+            ValueType::Date => "2026-01-01",
+            ValueType::Int64 => "5",
+            ValueType::Float64 => "0.5",
+            ValueType::Boolean => "true",
+            _ => "b1",
+        };
+        let given = query.params.iter().filter(|p| p.default.is_none() && p.name != "as_of");
+        given.map(|p| (p.name.clone(), value(p.value_type, &p.name).to_owned())).collect()
+    }
+
+    #[tokio::test]
+    async fn every_shipped_query_gives_the_columns_of_its_header() {
+        let engine = engine(&snapshot(&random_events(7, 200), 150, 80).await).await;
+        let mut defects = Vec::new();
+        for query in Catalogue::shipped().unwrap().list().filter(|q| q.kind != Kind::Mapping) {
+            if let Err(err) = engine.run(query, &params(query)).await {
+                defects.push(err.to_string());
+            }
+        }
+        assert!(defects.is_empty(), "{}", defects.join("\n"));
+    }
+
+    #[tokio::test]
+    async fn every_shipped_query_answers_an_empty_ledger() {
+        let engine = engine(&snapshot(&[], 0, 1).await).await;
+        for query in Catalogue::shipped().unwrap().list().filter(|q| q.kind != Kind::Mapping) {
+            let answer = engine.run(query, &params(query)).await;
+            assert!(answer.is_ok(), "{}: {}", query.name, answer.unwrap_err());
+        }
+    }
+
+    fn query(head: &str, sql: &str) -> NamedQuery {
+        NamedQuery::parse("metrics/x.sql", &format!("-- question: q\n-- grain: g\n{head}\n{sql}")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn parameters_have_their_types_from_the_start() {
+        let engine = engine(&snapshot(&random_events(7, 20), 10, 10).await).await;
+        let head = "-- params: since timestamp\n--         n int64 = 3\n--         f float64 = -0.5\n--         t utf8 = 'it''s'\n\
+                    --         b bool = true\n--         d date = 2026-02-03\n--         z utf8 = null\n\
+                    -- returns: since timestamp\n--          n int64\n--          f float64\n--          t utf8\n--          b boolean\n\
+                    --          d date\n--          z utf8\n--          as_of timestamp\n";
+        let sql = "select $since as since, $n as n, $f as f, $t as t, $b as b, $d as d, $z as z, $as_of as as_of";
+        let head = head.replace("'it''s'", "x").replace("2026-02-03", "2026-02-03");
+        let query = query(&head, sql);
+        let given = Params::from([("since".to_owned(), "2026-01-01T00:00:00.000001Z".to_owned()), ("t".to_owned(), "it's $n".to_owned())]);
+        let answer = engine.run(&query, &given).await.unwrap();
+        let shown = serde_json::to_string(&super::super::rows::row(&answer.batches[0], 0).unwrap()).unwrap();
+        assert_eq!(shown, r#"["2026-01-01T00:00:00.000001Z",3,-0.5,"it's $n",true,"2026-02-03",null,"2026-10-28T00:00:00.000000Z"]"#);
+    }
+
+    #[tokio::test]
+    async fn a_header_that_promises_other_columns_is_a_defect() {
+        let engine = engine(&snapshot(&random_events(7, 20), 10, 10).await).await;
+        for (returns, sql, why) in [
+            ("a int64", "select 1 as b", "promises column `a`, the query gives `b`"),
+            ("a int64", "select 'x' as a", "promises `a` as int64, the query gives Utf8"),
+            ("a int64", "select 1 as a, 2 as b", "promises 1 columns, the query gives 2"),
+            ("a int64", "delete from evidence", "only one SELECT"),
+        ] {
+            let err = engine.run(&query(&format!("-- returns: {returns}"), sql), &Params::new()).await.unwrap_err();
+            assert_eq!(err.kind(), ErrorKind::Internal);
+            assert!(err.to_string().starts_with("queries/metrics/x.sql: ") && err.to_string().contains(why), "{err}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_shipped_queries_recurse() {
+        let engine = engine(&snapshot(&random_events(7, 20), 10, 10).await).await;
+        let sql = "with recursive r as (select 1 as n union all select n + 1 from r where n < 5) select max(n) as n from r";
+        let answer = engine.run(&query("-- returns: n int64", sql), &Params::new()).await.unwrap();
+        assert_eq!(answer.rows(), 1);
+        assert!(engine.sql(sql, Limits::default()).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn the_same_as_of_point_means_the_same_prefix_however_far_the_ledger_has_grown() {
+        let runtime = QueryRuntime::new(&RuntimeLimits { threads: 2, ..RuntimeLimits::default() }).unwrap();
+        let lines = random_events(9, 120);
+        let minute = 60_000_000;
+        let recorded = START + 200 * DAY;
+        for (count, folded) in [(60, 0), (60, 35), (120, 40), (120, 120)] {
+            let snapshot = snapshot(&lines[..count], folded, 15).await;
+            let resolve = async |text: &str| resolve(&runtime, &snapshot, text.parse().unwrap(), 77, Some(20)).await;
+            // Ten events are recorded in each minute.
+            let at = |micros: i64| crate::clock::rfc3339(micros);
+            assert_eq!(resolve(&at(recorded - 1)).await.unwrap(), AsOf { size: 0, at: recorded - 1 });
+            assert_eq!(resolve(&at(recorded)).await.unwrap(), AsOf { size: 10, at: recorded });
+            assert_eq!(resolve(&at(recorded + 3 * minute + 1)).await.unwrap(), AsOf { size: 40, at: recorded + 3 * minute + 1 });
+            assert_eq!(resolve(&at(recorded + 4 * minute - 1)).await.unwrap(), AsOf { size: 40, at: recorded + 4 * minute - 1 });
+            assert_eq!(resolve("41").await.unwrap(), AsOf { size: 41, at: recorded + 4 * minute });
+            assert_eq!(resolve("40").await.unwrap(), AsOf { size: 40, at: recorded + 3 * minute });
+            assert_eq!(resolve("v1").await.unwrap(), AsOf { size: 20, at: recorded + minute });
+            assert_eq!(resolve("0").await.unwrap(), AsOf { size: 0, at: 0 });
+            let late = resolve("1000").await.unwrap_err();
+            assert_eq!(late.to_string(), format!("the as-of size 1000 is beyond the ledger, which has {count} events"));
+            let as_of = AsOf { size: 40, at: recorded + 3 * minute };
+            let engine = Engine::new(&runtime, &snapshot, as_of).await.unwrap();
+            let answer = engine.sql("select count(*), max(seq), now() = $as_of from evidence", Limits::default()).await.unwrap();
+            let shown = super::super::rows::row(&answer.batches[0], 0).unwrap();
+            assert_eq!(serde_json::to_string(&shown).unwrap(), "[40,39,true]");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_row_limit_cuts_and_says_so() {
+        let engine = engine(&snapshot(&random_events(7, 60), 30, 30).await).await;
+        for (rows, is_truncated) in [(1, true), (59, true), (60, false), (61, false), (0, true)] {
+            let answer = engine.sql("select seq from evidence", Limits { rows, seconds: 60 }).await.unwrap();
+            assert_eq!((answer.rows(), answer.is_truncated), (rows.min(60), is_truncated));
+        }
+    }
+}

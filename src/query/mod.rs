@@ -1,0 +1,28 @@
+//! The read path: a snapshot of the evidence as tables, named queries and guarded SQL.
+//!
+//! In: a [`Snapshot`](crate::store::snapshot::Snapshot) and an as-of point. Out: answers as Arrow batches and
+//! their text forms. Invariant: nothing here writes evidence. DataFusion lives here and nowhere else.
+
+pub mod answer;
+pub mod asof;
+pub mod capped;
+pub mod catalogue;
+pub mod engine;
+pub mod failure;
+pub mod files;
+pub mod functions;
+pub mod growth;
+pub mod guard;
+pub mod header;
+pub mod keep_order;
+pub mod output;
+pub mod params;
+pub mod provider;
+pub mod rows;
+pub mod runtime;
+pub mod shipped;
+pub mod types;
+pub mod yielding;
+
+#[cfg(test)]
+mod testing;
