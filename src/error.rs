@@ -2,7 +2,7 @@
 //!
 //! In: what went wrong, said by the code that noticed it. Out: a kind that tells the caller what to do, a
 //! message that tells the person. Invariant: a message never holds a secret or the content of a record.
-//! Refused input is not an error: it is a [`Rejection`](crate::event::Rejection) in an ordinary result.
+//! Refused input is not an error: it is counted and quarantined in an ordinary result.
 
 use std::error::Error as StdError;
 use std::fmt;

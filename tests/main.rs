@@ -2,6 +2,12 @@
 
 mod support;
 
+mod architecture;
+mod commands;
+mod crash;
 mod ingest;
+mod metrics;
 mod races;
+mod real_log;
+mod s3;
 mod store;

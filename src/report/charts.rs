@@ -20,12 +20,15 @@ use super::format::{self, SMALL_SAMPLE};
 /// A rate in one month or week.
 #[derive(Clone, Debug, Default)]
 pub struct Point {
+    /// The month or week, as the axis prints it.
     pub label: String,
     /// Fraction; none leaves a gap.
     pub value: Option<f64>,
     /// Bounds of the 95 % interval, fractions.
     pub low: Option<f64>,
+    /// Upper bound; both bounds or neither.
     pub high: Option<f64>,
+    /// Count of the part; printed for small samples.
     pub numerator: u64,
     /// Small samples are drawn hollow and say their counts.
     pub denominator: u64,
@@ -38,7 +41,9 @@ pub struct Point {
 /// A named count with its share of whatever the caller divides by.
 #[derive(Clone, Debug, Default)]
 pub struct Bar {
+    /// The part, in the words of the page.
     pub label: String,
+    /// How many; gives the length of the bar.
     pub count: u64,
     /// Fraction; [`mix`] ignores it and divides by the sum.
     pub share: Option<f64>,
@@ -47,7 +52,9 @@ pub struct Bar {
 /// A whole and a part of it in one period; none leaves a gap.
 #[derive(Clone, Debug, Default)]
 pub struct Pair {
+    /// The period, as the axis prints it.
     pub label: String,
+    /// The whole, then the part.
     pub counts: Option<(u64, u64)>,
 }
 
@@ -393,7 +400,7 @@ fn segments(parts: &[Bar], total: u64) -> Vec<Range<i32>> {
 
 #[cfg(test)]
 mod tests {
-    use super::canvas::FONT_SIZE;
+    use crate::report::canvas::FONT_SIZE;
     use super::*;
 
     fn point(label: &str, value: f64, denominator: u64) -> Point {

@@ -25,18 +25,24 @@ pub struct Document {
 pub struct Section {
     /// Anchor, unique in the document: `batch-scorecards`.
     pub id: String,
+    /// Heading, without its number.
     pub title: String,
     /// One sentence: what the reader learns here.
     pub question: String,
+    /// In reading order.
     pub blocks: Vec<Block>,
 }
 
 /// What a section is made of.
 #[derive(Clone, Debug)]
 pub enum Block {
+    /// One number, set large.
     Headline(Headline),
+    /// Small numbers side by side.
     Tiles(Vec<Tile>),
+    /// A drawing with its words.
     Chart(Chart),
+    /// Rows under named columns.
     Table(Table),
     /// A paragraph.
     Text(String),
@@ -51,6 +57,7 @@ pub enum Block {
 /// The number a section is about, set large.
 #[derive(Clone, Debug, Default)]
 pub struct Headline {
+    /// What is measured: "Routing exception rate".
     pub label: String,
     /// The large line: `42.4 %`, or the counts when the sample is small (see `format::rate`).
     pub value: String,
@@ -58,6 +65,7 @@ pub struct Headline {
     pub detail: String,
     /// `[41.3, 43.4]`, or empty.
     pub interval: String,
+    /// Why to read the number with care; none when it is fine.
     pub status: Option<Flag>,
     /// Anything that qualifies the number: restated since first issue, pending, left out.
     pub note: String,
@@ -69,20 +77,28 @@ pub struct Headline {
 /// A small number among its peers.
 #[derive(Clone, Debug, Default)]
 pub struct Tile {
+    /// What is measured.
     pub label: String,
+    /// The large line, as in [`Headline`].
     pub value: String,
+    /// The line below, with the counts.
     pub detail: String,
+    /// Why to read the number with care; none when it is fine.
     pub status: Option<Flag>,
+    /// Name of the query behind it, or empty.
     pub source: String,
 }
 
 /// A drawing with its words.
 #[derive(Clone, Debug)]
 pub struct Chart {
+    /// What is drawn.
     pub title: String,
     /// How to read it, or what stands out.
     pub caption: String,
+    /// The drawing.
     pub svg: Svg,
+    /// Name of the query behind it, or empty.
     pub source: String,
 }
 
@@ -101,18 +117,24 @@ impl Svg {
 /// Rows under named columns. A row shorter than the columns is filled up with missing cells.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
+    /// What the rows are.
     pub caption: String,
+    /// From left to right.
     pub columns: Vec<Column>,
+    /// Cells in the order of the columns.
     pub rows: Vec<Vec<Cell>>,
     /// What is left out or needs explaining, such as a truncation.
     pub note: String,
+    /// Name of the query behind it, or empty.
     pub source: String,
 }
 
 /// A column's heading and how its values are set.
 #[derive(Clone, Debug)]
 pub struct Column {
+    /// The heading.
     pub label: String,
+    /// How its values are written and aligned.
     pub kind: Kind,
 }
 
@@ -127,13 +149,17 @@ impl Column {
 /// in figures of equal width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Words, set left.
     Text,
     /// Identifiers and hashes: equal-width letters, may break anywhere.
     Code,
+    /// Whole numbers with thousands separators.
     Count,
     /// Fractions, printed as percentages.
     Percent,
+    /// Plain numbers with at most three decimals.
     Number,
+    /// Durations given in hours.
     Hours,
     /// Pairs of fractions, printed as percentages.
     Interval,
@@ -142,11 +168,15 @@ pub enum Kind {
 /// One value of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
+    /// Words or an identifier.
     Text(String),
+    /// How many.
     Count(u64),
     /// Written as the column's kind says.
     Value(f64),
+    /// Lower and upper bound.
     Range(f64, f64),
+    /// A judgement in words.
     Flag(Flag),
     /// No value: printed as a dash that reads "no data".
     Missing,
@@ -191,7 +221,9 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 /// A judgement in a word or two. Words carry it; shape and colour only repeat it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flag {
+    /// The judgement: "small sample".
     pub words: String,
+    /// How to take it.
     pub tone: Tone,
 }
 
@@ -211,9 +243,11 @@ impl Flag {
 /// How a reader should take a flag.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
+    /// As it should be.
     Good,
     /// Read with care.
     Watch,
+    /// Not as it should be.
     Bad,
     /// Nothing to judge by: no data, not testable.
     Absent,
@@ -224,9 +258,11 @@ pub enum Tone {
 pub struct Query {
     /// Unique in the document; what `source` refers to.
     pub name: String,
+    /// What the query asks, from its header.
     pub question: String,
     /// Name and value.
     pub parameters: Vec<(String, String)>,
+    /// The text of the query.
     pub sql: String,
 }
 

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -179,7 +179,7 @@ pub fn sweep_staging(dir: &FilePath, age: Duration) -> io::Result<usize> {
         let is_staging = name.to_string_lossy().rsplit_once('#').is_some_and(|(_, digits)| {
             !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
         });
-        let touched = entry.metadata()?.modified().unwrap_or(SystemTime::now());
+        let touched = entry.metadata()?.modified()?;
         if is_staging && touched.elapsed().unwrap_or_default() > age {
             fs::remove_file(entry.path())?;
             swept += 1;
