@@ -1,5 +1,71 @@
-//! Probity.
+//! Probity: the evidence engine for AI agents that change business records.
+//!
+//! # What it is
+//!
+//! Audit events go in, durable and in order; answers that anyone can recompute come out. An *event* is one
+//! immutable statement about an agent's work on a business record. The *ledger* is all events of a tenant in
+//! `seq` order, 0-based and gap-free; each has a *leaf hash* over its canonical form. The evidence table is the
+//! only truth: everything else is computed from it as of a point that can be named again.
+//!
+//! # Ordered goals
+//!
+//! 1. Evidence is never lost, altered or overstated. 2. Every number is right, reproducible, and says what it
+//! leaves out. 3. A stranger finds the place to change in five minutes. 4. Speed. When two collide, the earlier
+//! wins.
+//!
+//! # Data flow
+//!
+//! ```text
+//! file, stream, mapping ─ decode ─ dedupe ─ journal ─ receipt        the put into the journal is the
+//!                          │                   │                     acknowledgement
+//!                      quarantine             fold ─ Parquet ─ Delta commit
+//!                                              │
+//!            snapshot = table + journal ───────┴─ query ─ report ─ command line, page
+//! ```
+//!
+//! # Rooms
+//!
+//! A room imports only from the lines above its own; a test reads the `use` lines and keeps this true.
+//!
+//! | room | what it is for | what it must not do |
+//! |---|---|---|
+//! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
+//! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
+//! | [`analysis`] | arithmetic that SQL cannot state well: intervals | no I/O, knows no event |
+//! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, quarantine | no SQL |
+//! | [`ingest`] | framing, mappings, duplicate detection, the writer, counts | no queries |
+//! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
+//! | [`report`] | dashboards and answers become pages, JSON, CSV | computes no number |
+//! | [`server`] | a finished page on loopback | no computation |
+//! | [`cli`] | one file per verb; words, results, exit codes | no computation |
+//!
+//! Foreign crates have one home: `deltalake` in `store::table`, `datafusion` in `query` and `ingest::mapping`,
+//! `axum` in `server`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
+//!
+//! SQL lives in `queries/`, one file a question, with a parsed header; `dashboards/` says which questions a page
+//! answers. Adding a metric is a file in `queries/metrics/`, a line in `query::shipped` and, to show it, a
+//! block in `dashboards/`.
+//!
+//! # Invariants, and what holds them
+//!
+//! - An acknowledged event is stored exactly once after any crash: the journal object is put if absent with a
+//!   random writer id, so that a lost response can be told from a lost race; recovery is the fold, no other code.
+//! - `seq` has no gap and no repeat under concurrent writers: a put that lost its race starts again from the
+//!   duplicate check; a put that came too late, below the table's size, is deleted.
+//! - Every reader sees one prefix: the journal is listed before the table is loaded.
+//! - accepted + duplicate + conflict + rejected = received, checked for every batch.
+//! - Compaction keeps every leaf: new files are read back and their leaf hashes compared before the commit.
+//! - The same `as_of` gives the same numbers: `now()` in SQL is the as-of instant.
+//!
+//! # Not here
+//!
+//! No ETL framework, no dashboard editor, no plugin system, no second query language, no executor of
+//! roll-backs, no second table format.
+//!
+//! Without the default feature `engine` the library is `error`, `limits`, `clock`, `event` and `analysis`, and
+//! builds without DataFusion, Delta and axum.
 #![warn(missing_docs)]
+
 pub mod analysis;
 pub mod clock;
 pub mod error;

@@ -58,7 +58,7 @@ pub enum End {
 /// Counts by source and UTC day of `occurred_at`; unknown where a refused record did not tell.
 #[derive(Debug, Clone, Default)]
 pub struct Tally {
-    cells: BTreeMap<(Option<String>, Option<String>), Counts>,
+    cells: BTreeMap<Place, Counts>,
 }
 
 /// Day of `at` in UTC, `YYYY-MM-DD`.
@@ -102,13 +102,16 @@ impl Tally {
     /// each.
     pub fn extras(&self) -> Vec<String> {
         let cells: Vec<_> = self.cells.iter().collect();
-        cells.chunks(RECEIVED_ENTRIES).map(|chunk| received_extra(chunk)).collect()
+        cells.chunks(RECEIVED_ENTRIES).map(received_extra).collect()
     }
 }
 
+/// Source and day, as far as they are known.
+type Place = (Option<String>, Option<String>);
+
 /// JSON in canonical order: keys ascending, no white space.
-fn received_extra(cells: &[(&(Option<String>, Option<String>), &Counts)]) -> String {
-    let entry = |((source, day), counts): &(&(Option<String>, Option<String>), &Counts)| {
+fn received_extra(cells: &[(&Place, &Counts)]) -> String {
+    let entry = |((source, day), counts): &(&Place, &Counts)| {
         let fields = BTreeMap::from([
             ("accepted", Some(serde_json::Value::from(counts.accepted))),
             ("conflict", Some(counts.conflict.into())),

@@ -126,7 +126,7 @@ impl<R: Read> JsonDecoder<R> {
         let now = self.clock.now();
         while gathered.len() < BATCH_EVENTS && raw.len() < BATCH_BYTES && gathered.refused_bytes < BATCH_BYTES as u64 {
             let unreadable = |e| Error::unavailable(format!("cannot read {}", self.file)).because(e);
-            match self.records.next().map_err(unreadable)? {
+            match self.records.next_record().map_err(unreadable)? {
                 None => break,
                 Some(Record::Whole { bytes, line }) => {
                     let origin = Origin { file: self.file.clone(), line };

@@ -75,7 +75,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// When the reader fails.
-    pub fn next(&mut self) -> io::Result<Option<Record<'_>>> {
+    pub fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
         if self.framing.is_none() {
             self.framing = Some(self.detect()?);
         }
@@ -297,7 +297,7 @@ mod tests {
     fn records(input: &[u8], step: usize) -> Vec<(u64, String)> {
         let mut records = Records::new(Trickle(input, step));
         let mut out = Vec::new();
-        while let Some(record) = records.next().unwrap() {
+        while let Some(record) = records.next_record().unwrap() {
             out.push(match record {
                 Record::Whole { bytes, line } => (line, String::from_utf8_lossy(bytes).into_owned()),
                 Record::TooLong { head, total, line, .. } => (line, format!("{} of {total}", head.len())),

@@ -297,7 +297,7 @@ fn spool_json(name: &str, reader: Box<dyn Read + Send>) -> Result<Spool> {
     let (mut bad, mut numbers) = (Vec::new(), Vec::new());
     let mut lines = tempfile::tempfile().map_err(|e| no_room(name).because(e))?;
     let mut row = 0i64;
-    while let Some(record) = records.next().map_err(unreadable)? {
+    while let Some(record) = records.next_record().map_err(unreadable)? {
         row += 1;
         match record {
             Record::Whole { bytes, line } => match as_object(bytes) {

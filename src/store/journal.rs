@@ -274,7 +274,7 @@ fn decode(bytes: Bytes, first_seq: i64, path: &Path) -> Result<Segment> {
     }
     let batches: std::result::Result<Vec<_>, _> = reader.collect();
     let batches = batches.map_err(|e| damaged(path, "its content is broken").because(e))?;
-    let rows = concat_batches(&stored_schema(), batches.iter().map(|b| conform(b)).collect::<Result<Vec<_>>>()?.iter())
+    let rows = concat_batches(&stored_schema(), batches.iter().map(conform).collect::<Result<Vec<_>>>()?.iter())
         .map_err(|e| damaged(path, "its content is broken").because(e))?;
     let seqs = Rows::new(&rows)?;
     let is_numbered = !seqs.is_empty() && (0..seqs.len()).all(|i| seqs.long(Column::Seq, i) == Some(first_seq + i as i64));

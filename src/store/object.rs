@@ -2,7 +2,7 @@
 //!
 //! In: a directory or a URL. Out: an object store rooted at the top of its medium, and the base path inside
 //! it. Invariant: whatever a put returned for is durable; on a local disk that is the work of
-//! [`DurableLocal`](super::durable::DurableLocal), elsewhere the promise of the service.
+//! [`DurableLocal`], elsewhere the promise of the service.
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
