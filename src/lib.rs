@@ -9,9 +9,12 @@
 //!
 //! # Ordered goals
 //!
-//! 1. Evidence is never lost, altered or overstated. 2. Every number is right, reproducible, and says what it
-//! leaves out. 3. A stranger finds the place to change in five minutes. 4. Speed. When two collide, the earlier
-//! wins.
+//! 1. Evidence is never lost, altered or overstated.
+//! 2. Every number is right, reproducible, and says what it leaves out.
+//! 3. A stranger finds the place to change in five minutes.
+//! 4. Speed.
+//!
+//! When two collide, the earlier wins.
 //!
 //! # Data flow
 //!

@@ -28,8 +28,8 @@ pub const FOLD_BYTES: u64 = 64 * 1024 * 1024;
 pub const FOLD_OBJECTS: usize = 1_024;
 /// or an object this old, in seconds: readers pay for every unfolded object.
 pub const FOLD_AGE_SECONDS: i64 = 30;
-/// Journal bytes (compressed) that one step of a fold turns into Parquet; bounds its memory, the rest follows.
-pub const FOLD_STEP_BYTES: u64 = 96 * 1024 * 1024;
+/// Bytes of events in memory that one step of a fold turns into Parquet; the rest follows at once.
+pub const FOLD_STEP_BYTES: usize = 128 * 1024 * 1024;
 
 /// Bytes of a compacted file: large enough to scan at full speed, small enough to prune and to rewrite.
 pub const COMPACTED_FILE_BYTES: u64 = 256 * 1024 * 1024;

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::limits::{FIRST_REASONS, FOLD_BYTES};
+use crate::limits::{FIRST_REASONS, FOLD_STEP_BYTES};
 use crate::store::compact::Due;
 use crate::store::fold::Folded;
 use crate::store::quarantine::Refused;
@@ -180,8 +180,7 @@ impl<'a> Run<'a> {
             self.appended += done.bytes;
             self.unfolded += done.bytes;
         }
-        // The journal is compressed to about a quarter.
-        if self.unfolded as u64 > 4 * FOLD_BYTES {
+        if self.unfolded > FOLD_STEP_BYTES {
             self.start_fold().await?;
         }
         Ok(())

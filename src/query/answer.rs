@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::failure;
-use super::runtime::Guest;
+use super::runtime::{Guest, give_memory_back};
 use super::types::ValueType;
 use crate::error::{Error, Result};
 use crate::limits::{QUERY_ROWS, QUERY_SECONDS};
@@ -118,14 +118,16 @@ impl AnswerStream {
         let task = handle.spawn(async move {
             let mut rows = match execute_stream(plan, context) {
                 Ok(rows) => rows,
-                Err(err) => return drop(send.send(Err(failure::error(err))).await),
+                Err(err) => return drop(send.send(Err(failure::running(err))).await),
             };
             while let Some(batch) = rows.next().await {
                 // Nobody listens any more: the query ends here.
-                if send.send(batch.map_err(failure::error)).await.is_err() {
-                    return;
+                if send.send(batch.map_err(failure::running)).await.is_err() {
+                    break;
                 }
             }
+            drop(rows);
+            tokio::task::spawn_blocking(give_memory_back);
         });
         let (rows_left, deadline) = bounds;
         Self { schema, batches, task, rows_left, is_truncated: false, is_done: false, deadline, _guest: guest }
@@ -184,7 +186,9 @@ impl AnswerStream {
             bytes = bytes.saturating_add(batch.get_array_memory_size());
             if bytes > ANSWER_BYTES {
                 let mib = ANSWER_BYTES / (1024 * 1024);
-                return Err(Error::limit(format!("the answer is larger than {mib} MiB; ask for fewer rows or columns")));
+                return Err(Error::limit(format!(
+                    "the answer is larger than {mib} MiB; ask for fewer rows or columns"
+                )));
             }
             batches.push(batch);
         }

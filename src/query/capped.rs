@@ -12,7 +12,7 @@ use arrow::compute::{cast, concat, is_null, nullif, or};
 use arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{DataFusionError, Result, exec_err, plan_err};
+use datafusion::common::{DataFusionError, Result, plan_err};
 use datafusion::functions::string::concat as concat_function;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -21,14 +21,23 @@ use datafusion::logical_expr::{
     ScalarUDFImpl, Signature, Volatility,
 };
 
+use crate::error::Error;
+
 /// Bytes that one call may make for one batch.
 pub const CAP_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Scalar functions that strangers' SQL does not have: their results grow with a number or a column that no
 /// bound can be taken from, they compare each character with each, or they tell where files lie.
 pub const WITHHELD: &[&str] = &[
-    "array_repeat", "array_resize", "array_to_string", "file_row_index", "generate_series", "input_file_name",
-    "levenshtein", "range", "string_to_array",
+    "array_repeat",
+    "array_resize",
+    "array_to_string",
+    "file_row_index",
+    "generate_series",
+    "input_file_name",
+    "levenshtein",
+    "range",
+    "string_to_array",
 ];
 
 /// What a call makes at most, in bytes.
@@ -166,10 +175,13 @@ impl ScalarUDFImpl for Capped {
 /// How many of the first rows stay within [`CAP_BYTES`] together.
 fn rows_within(bounds: &[u64]) -> usize {
     let mut sum = 0u64;
-    bounds.iter().take_while(|bound| {
-        sum = sum.saturating_add(**bound);
-        sum <= CAP_BYTES
-    }).count()
+    bounds
+        .iter()
+        .take_while(|bound| {
+            sum = sum.saturating_add(**bound);
+            sum <= CAP_BYTES
+        })
+        .count()
 }
 
 fn slice(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionArgs {
@@ -183,7 +195,8 @@ fn slice(args: &ScalarFunctionArgs, from: usize, rows: usize) -> ScalarFunctionA
 impl Capped {
     fn too_long<T>(&self) -> Result<T> {
         let mib = CAP_BYTES / (1024 * 1024);
-        exec_err!("`{}` would make more than {mib} MiB at once; make shorter values", self.name())
+        let message = format!("`{}` would make more than {mib} MiB at once; make shorter values", self.name());
+        Err(DataFusionError::External(Box::new(Error::limit(message))))
     }
 
     /// The most that each row can become; one entry when all arguments are constants.
@@ -199,7 +212,9 @@ impl Capped {
             ),
             Growth::Repeat => of(0, row).saturating_mul(lengths.get(1).map_or(0, |l| l.number(row))),
             Growth::Pad => lengths.get(1).map_or(0, |l| l.number(row)).saturating_mul(4),
-            Growth::Replace => of(0, row).saturating_mul(of(2, row).div_ceil(of(1, row).max(1)).max(1)).saturating_add(of(2, row)),
+            Growth::Replace => {
+                of(0, row).saturating_mul(of(2, row).div_ceil(of(1, row).max(1)).max(1)).saturating_add(of(2, row))
+            }
             Growth::Pattern => {
                 let references = lengths.get(2).map_or(0, |l| l.references(row));
                 let each = of(2, row).saturating_add(references.saturating_mul(of(0, row)));
@@ -283,11 +298,14 @@ impl ScalarUDFImpl for TextConcat {
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
-        types.iter().map(|t| match t {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(t.clone()),
-            t if t.is_nested() => plan_err!("|| joins texts; for lists there is array_concat"),
-            _ => Ok(DataType::Utf8),
-        }).collect()
+        types
+            .iter()
+            .map(|t| match t {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Ok(t.clone()),
+                t if t.is_nested() => plan_err!("|| joins texts; for lists there is array_concat"),
+                _ => Ok(DataType::Utf8),
+            })
+            .collect()
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {

@@ -91,7 +91,11 @@ fn order_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<Vec<String>>
     }
     let mut order: Vec<String> = Vec::new();
     while !waiting.is_empty() {
-        let ready: Vec<&str> = waiting.iter().filter(|(_, needs)| needs.iter().all(|n| order.contains(n))).map(|(name, _)| *name).collect();
+        let ready: Vec<&str> = waiting
+            .iter()
+            .filter(|(_, needs)| needs.iter().all(|n| order.contains(n)))
+            .map(|(name, _)| *name)
+            .collect();
         if ready.is_empty() {
             let names: Vec<&str> = waiting.into_keys().collect();
             return Err(Error::invalid(format!("views need each other in a circle: {}", names.join(", "))));
@@ -104,21 +108,22 @@ fn order_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<Vec<String>>
     Ok(order)
 }
 
-/// The words that follow `from`, `join` or a comma in the text: every table it reads is among them.
+/// The words that follow `from` or `join` in the text: every table it reads is among them.
 fn words(query: &NamedQuery) -> Result<BTreeSet<String>> {
     let tokens = Tokenizer::new(&GenericDialect {}, &query.text).tokenize();
     let tokens = tokens.map_err(|e| Error::invalid(format!("queries/{}: {e}", query.file)))?;
     let significant: Vec<&Token> = tokens.iter().filter(|t| !matches!(t, Token::Whitespace(_))).collect();
     let opens = |token: &Token| match token {
-        Token::Comma => true,
         Token::Word(word) => ["from", "join"].contains(&word.value.to_ascii_lowercase().as_str()),
         _ => false,
     };
     let pairs = significant.windows(2).filter(|pair| opens(pair[0]));
-    Ok(pairs.filter_map(|pair| match pair[1] {
-        Token::Word(word) => Some(word.value.to_ascii_lowercase()),
-        _ => None,
-    }).collect())
+    Ok(pairs
+        .filter_map(|pair| match pair[1] {
+            Token::Word(word) => Some(word.value.to_ascii_lowercase()),
+            _ => None,
+        })
+        .collect())
 }
 
 #[cfg(test)]

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
 use datafusion::datasource::ViewTable;
+use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::execution::context::SQLOptions;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
@@ -210,8 +210,9 @@ pub async fn resolve(
         AsOfText::Head => return Ok(head),
         AsOfText::At(at) => return Ok(AsOf { size: recorded_until(runtime, snapshot, at).await?, at }),
         AsOfText::Size(size) => size,
-        AsOfText::Version(version) => size_at_version
-            .ok_or_else(|| Error::not_found(format!("the table has no version {version}; its newest is {}", snapshot.version)))?,
+        AsOfText::Version(version) => size_at_version.ok_or_else(|| {
+            Error::not_found(format!("the table has no version {version}; its newest is {}", snapshot.version))
+        })?,
     };
     if !(0..=snapshot.size).contains(&size) {
         let have = snapshot.size;
@@ -227,7 +228,8 @@ pub async fn resolve(
 /// The number of events of `snapshot` recorded until `at`: `recorded_at` never decreases with `seq`.
 async fn recorded_until(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, at: Micros) -> Result<i64> {
     // Files wholly before the instant need no reading.
-    let whole = snapshot.files.iter().filter(|file| file.recorded_at.1 <= at).map(|file| file.seq.1 + 1).max().unwrap_or(0);
+    let whole =
+        snapshot.files.iter().filter(|file| file.recorded_at.1 <= at).map(|file| file.seq.1 + 1).max().unwrap_or(0);
     let instant = crate::clock::rfc3339(at);
     let sql = format!("select max(seq) from {EVIDENCE} where recorded_at <= timestamp '{instant}' and seq >= {whole}");
     let last = look_up(runtime, snapshot, &sql).await?;
@@ -239,7 +241,10 @@ async fn look_up(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, sql: &str) ->
     let engine = Engine::with_catalogue(runtime, snapshot, head, &Catalogue::default()).await?;
     let answer = engine.sql(sql, Limits::default()).await?;
     let column = answer.batches.first().map(|batch| batch.column(0).clone());
-    Ok(column.and_then(|c| arrow::array::AsArray::as_primitive_opt::<arrow::datatypes::Int64Type>(&c).and_then(|c| c.iter().next().flatten())))
+    Ok(column.and_then(|c| {
+        arrow::array::AsArray::as_primitive_opt::<arrow::datatypes::Int64Type>(&c)
+            .and_then(|c| c.iter().next().flatten())
+    }))
 }
 
 fn builder(runtime: &QueryRuntime, env: Arc<RuntimeEnv>) -> SessionStateBuilder {
@@ -367,11 +372,19 @@ fn check_returns(query: &NamedQuery, plan: &LogicalPlan) -> Result<()> {
     let defect = |what: String| Err(Error::internal(format!("queries/{}: {what}", query.file)));
     let fields = plan.schema().fields();
     if fields.len() != query.returns.len() {
-        return defect(format!("the header promises {} columns, the query gives {}", query.returns.len(), fields.len()));
+        return defect(format!(
+            "the header promises {} columns, the query gives {}",
+            query.returns.len(),
+            fields.len()
+        ));
     }
     for (promised, field) in query.returns.iter().zip(fields) {
         if promised.name != *field.name() {
-            return defect(format!("the header promises column `{}`, the query gives `{}`", promised.name, field.name()));
+            return defect(format!(
+                "the header promises column `{}`, the query gives `{}`",
+                promised.name,
+                field.name()
+            ));
         }
         if ValueType::of(field.data_type()) != Some(promised.value_type) {
             let (word, name) = (promised.value_type.word(), &promised.name);
@@ -432,17 +445,22 @@ mod tests {
     #[tokio::test]
     async fn parameters_have_their_types_from_the_start() {
         let engine = engine(&snapshot(&random_events(7, 20), 10, 10).await).await;
-        let head = "-- params: since timestamp\n--         n int64 = 3\n--         f float64 = -0.5\n--         t utf8 = 'it''s'\n\
+        let head = "-- params: since timestamp\n--         n int64 = 3\n--         f float64 = -0.5\n--         t utf8 = 'a b'\n\
                     --         b bool = true\n--         d date = 2026-02-03\n--         z utf8 = null\n\
                     -- returns: since timestamp\n--          n int64\n--          f float64\n--          t utf8\n--          b boolean\n\
                     --          d date\n--          z utf8\n--          as_of timestamp\n";
         let sql = "select $since as since, $n as n, $f as f, $t as t, $b as b, $d as d, $z as z, $as_of as as_of";
-        let head = head.replace("'it''s'", "x").replace("2026-02-03", "2026-02-03");
-        let query = query(&head, sql);
-        let given = Params::from([("since".to_owned(), "2026-01-01T00:00:00.000001Z".to_owned()), ("t".to_owned(), "it's $n".to_owned())]);
+        let query = query(head, sql);
+        let given = Params::from([
+            ("since".to_owned(), "2026-01-01T00:00:00.000001Z".to_owned()),
+            ("t".to_owned(), "it's $n".to_owned()),
+        ]);
         let answer = engine.run(&query, &given).await.unwrap();
         let shown = serde_json::to_string(&super::super::rows::row(&answer.batches[0], 0).unwrap()).unwrap();
-        assert_eq!(shown, r#"["2026-01-01T00:00:00.000001Z",3,-0.5,"it's $n",true,"2026-02-03",null,"2026-10-28T00:00:00.000000Z"]"#);
+        assert_eq!(
+            shown,
+            r#"["2026-01-01T00:00:00.000001Z",3,-0.5,"it's $n",true,"2026-02-03",null,"2026-10-28T00:00:00.000000Z"]"#
+        );
     }
 
     #[tokio::test]
@@ -463,7 +481,8 @@ mod tests {
     #[tokio::test]
     async fn only_shipped_queries_recurse() {
         let engine = engine(&snapshot(&random_events(7, 20), 10, 10).await).await;
-        let sql = "with recursive r as (select 1 as n union all select n + 1 from r where n < 5) select max(n) as n from r";
+        let sql =
+            "with recursive r as (select 1 as n union all select n + 1 from r where n < 5) select max(n) as n from r";
         let answer = engine.run(&query("-- returns: n int64", sql), &Params::new()).await.unwrap();
         assert_eq!(answer.rows(), 1);
         assert!(engine.sql(sql, Limits::default()).await.is_err());
@@ -482,8 +501,14 @@ mod tests {
             let at = |micros: i64| crate::clock::rfc3339(micros);
             assert_eq!(resolve(&at(recorded - 1)).await.unwrap(), AsOf { size: 0, at: recorded - 1 });
             assert_eq!(resolve(&at(recorded)).await.unwrap(), AsOf { size: 10, at: recorded });
-            assert_eq!(resolve(&at(recorded + 3 * minute + 1)).await.unwrap(), AsOf { size: 40, at: recorded + 3 * minute + 1 });
-            assert_eq!(resolve(&at(recorded + 4 * minute - 1)).await.unwrap(), AsOf { size: 40, at: recorded + 4 * minute - 1 });
+            assert_eq!(
+                resolve(&at(recorded + 3 * minute + 1)).await.unwrap(),
+                AsOf { size: 40, at: recorded + 3 * minute + 1 }
+            );
+            assert_eq!(
+                resolve(&at(recorded + 4 * minute - 1)).await.unwrap(),
+                AsOf { size: 40, at: recorded + 4 * minute - 1 }
+            );
             assert_eq!(resolve("41").await.unwrap(), AsOf { size: 41, at: recorded + 4 * minute });
             assert_eq!(resolve("40").await.unwrap(), AsOf { size: 40, at: recorded + 3 * minute });
             assert_eq!(resolve("v1").await.unwrap(), AsOf { size: 20, at: recorded + minute });
@@ -492,7 +517,8 @@ mod tests {
             assert_eq!(late.to_string(), format!("the as-of size 1000 is beyond the ledger, which has {count} events"));
             let as_of = AsOf { size: 40, at: recorded + 3 * minute };
             let engine = Engine::new(&runtime, &snapshot, as_of).await.unwrap();
-            let answer = engine.sql("select count(*), max(seq), now() = $as_of from evidence", Limits::default()).await.unwrap();
+            let answer =
+                engine.sql("select count(*), max(seq), now() = $as_of from evidence", Limits::default()).await.unwrap();
             let shown = super::super::rows::row(&answer.batches[0], 0).unwrap();
             assert_eq!(serde_json::to_string(&shown).unwrap(), "[40,39,true]");
         }

@@ -36,6 +36,33 @@ pub fn error(cause: DataFusionError) -> Error {
     }
 }
 
+/// `cause`, met while rows were computed: what it quotes may come from a record and is left out.
+pub fn running(cause: DataFusionError) -> Error {
+    let is_about_values = matches!(cause.find_root(), DataFusionError::ArrowError(..) | DataFusionError::Execution(_));
+    let err = error(cause);
+    if is_about_values { Error::new(err.kind(), without_quotes(err.message())) } else { err }
+}
+
+fn without_quotes(message: &str) -> String {
+    let mut open = None;
+    let mut kept = String::with_capacity(message.len());
+    for c in message.chars() {
+        match open {
+            Some(quote) if c == quote => {
+                kept.push('…');
+                kept.push(c);
+                open = None;
+            }
+            Some(_) => {}
+            None => {
+                kept.push(c);
+                open = ['\'', '"'].contains(&c).then_some(c);
+            }
+        }
+    }
+    kept
+}
+
 /// The text of a syntax error.
 pub fn syntax(cause: &DataFusionError) -> String {
     match cause.find_root() {
@@ -57,8 +84,14 @@ fn short(cause: &DataFusionError) -> String {
     let text = cause.strip_backtrace();
     let mut text = text.as_str();
     for class in [
-        "Error during planning: ", "Execution error: ", "Schema error: ", "SQL error: ", "Arrow error: ",
-        "Optimizer rule 'simplify_expressions' failed", "type_coercion", "caused by",
+        "Error during planning: ",
+        "Execution error: ",
+        "Schema error: ",
+        "SQL error: ",
+        "Arrow error: ",
+        "Optimizer rule 'simplify_expressions' failed",
+        "type_coercion",
+        "caused by",
     ] {
         text = text.strip_prefix(class).unwrap_or(text).trim_start();
     }
@@ -69,4 +102,32 @@ fn short(cause: &DataFusionError) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_failure_on_rows_does_not_repeat_them() {
+        let sql = "select cast(x as bigint) from (values ('5'), ('secret')) as t(x)";
+        let cause = SessionContext::new().sql(sql).await.unwrap().collect().await.unwrap_err();
+        let err = running(cause);
+        assert_eq!(err.kind(), ErrorKind::Invalid);
+        assert!(!err.to_string().contains("secret"), "{err}");
+        assert!(err.to_string().contains("'…'"), "{err}");
+    }
+
+    #[test]
+    fn kinds_tell_request_bound_store_and_defect_apart() {
+        let kind = |cause: DataFusionError| error(cause.context("somewhere")).kind();
+        assert_eq!(kind(DataFusionError::Plan("x".to_owned())), ErrorKind::Invalid);
+        assert_eq!(kind(DataFusionError::ResourcesExhausted("x".to_owned())), ErrorKind::Limit);
+        assert_eq!(kind(DataFusionError::IoError(std::io::Error::other("x"))), ErrorKind::Unavailable);
+        assert_eq!(kind(DataFusionError::Internal("x".to_owned())), ErrorKind::Internal);
+        let ours = DataFusionError::External(Box::new(Error::limit("too long")));
+        assert_eq!(error(ours).to_string(), "too long");
+    }
 }

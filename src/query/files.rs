@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringViewArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::Session;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
@@ -18,7 +19,6 @@ use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
-use datafusion::catalog::Session;
 use object_store::ObjectMeta;
 
 use crate::event::Column;
@@ -70,7 +70,9 @@ pub fn may_match(extents: &[Extent], filters: &[Expr], schema: &SchemaRef, sessi
     let df_schema = DFSchema::try_from(Arc::clone(schema))?;
     let filter = session.create_physical_expr(filter, &df_schema)?;
     // A filter that cannot be understood prunes nothing; it is evaluated on the rows anyway.
-    let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(filter) else { return Ok(all) };
+    let Ok(predicate) = PruningPredicateBuilder::new().with_file_schema(Arc::clone(schema)).try_build(filter) else {
+        return Ok(all);
+    };
     if predicate.always_true() {
         return Ok(all);
     }
@@ -80,11 +82,15 @@ pub fn may_match(extents: &[Extent], filters: &[Expr], schema: &SchemaRef, sessi
 struct Extents<'a>(&'a [Extent]);
 
 impl Extents<'_> {
-    fn values(&self, column: &str, pick: fn(&(i64, i64)) -> i64, month: fn(&(String, String)) -> &String) -> Option<ArrayRef> {
+    fn values(
+        &self,
+        column: &str,
+        pick: fn(&(i64, i64)) -> i64,
+        month: fn(&(String, String)) -> &String,
+    ) -> Option<ArrayRef> {
         let extents = self.0.iter();
-        let instants = |values: Vec<i64>| -> ArrayRef {
-            Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC"))
-        };
+        let instants =
+            |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
         Some(match Column::named(column)? {
             Column::Seq => Arc::new(Int64Array::from_iter_values(extents.map(|e| pick(&e.seq)))),
             Column::OccurredAt => instants(extents.map(|e| pick(&e.occurred_at)).collect()),

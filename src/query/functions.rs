@@ -5,9 +5,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Builder, ListArray, StringViewBuilder, StructArray,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Builder, ListArray, StringViewBuilder, StructArray};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Int64Type};
@@ -83,10 +81,14 @@ impl ScalarUDFImpl for Wilson {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let (k, n) = (arrays[0].as_primitive::<Int64Type>(), arrays[1].as_primitive::<Int64Type>());
-        let bounds: Float64Array = k.iter().zip(n).map(|(k, n)| {
-            let (low, high) = wilson(k?, n?);
-            Some(if self.bound == Bound::Low { low } else { high })
-        }).collect();
+        let bounds: Float64Array = k
+            .iter()
+            .zip(n)
+            .map(|(k, n)| {
+                let (low, high) = wilson(k?, n?);
+                Some(if self.bound == Bound::Low { low } else { high })
+            })
+            .collect();
         Ok(ColumnarValue::Array(Arc::new(bounds)))
     }
 }
@@ -223,7 +225,9 @@ mod tests {
 | 1  |        |            | 7        |          |
 +----+--------+------------+----------+----------+";
         assert_eq!(shown, expected);
-        let nulls = text("select received_counts('{') is null as bad, received_counts('{\"counts\":[]}') is null as empty").await;
+        let nulls =
+            text("select received_counts('{') is null as bad, received_counts('{\"counts\":[]}') is null as empty")
+                .await;
         assert!(nulls.contains("| true | false |"), "{nulls}");
     }
 }

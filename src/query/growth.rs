@@ -52,7 +52,9 @@ fn sizes(plan: &LogicalPlan) -> Result<Vec<u64>> {
 
 fn bounded(size: u64) -> Result<u64> {
     if size > COLUMN_NODES {
-        let message = format!("a column of the SQL has more than {COLUMN_NODES} parts once written out; compute it in fewer steps");
+        let message = format!(
+            "a column of the SQL has more than {COLUMN_NODES} parts once written out; compute it in fewer steps"
+        );
         return Err(Error::limit(message));
     }
     Ok(size)

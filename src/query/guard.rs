@@ -113,9 +113,24 @@ impl Shape {
 
     fn add_word(&mut self, keyword: Keyword) {
         match keyword {
-            Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::XOR | Keyword::IS | Keyword::IN | Keyword::LIKE
-            | Keyword::ILIKE | Keyword::SIMILAR | Keyword::REGEXP | Keyword::RLIKE | Keyword::BETWEEN | Keyword::DIV
-            | Keyword::COLLATE | Keyword::AT | Keyword::OVERLAPS | Keyword::PRIOR | Keyword::INTERVAL => self.operators += 1,
+            Keyword::AND
+            | Keyword::OR
+            | Keyword::NOT
+            | Keyword::XOR
+            | Keyword::IS
+            | Keyword::IN
+            | Keyword::LIKE
+            | Keyword::ILIKE
+            | Keyword::SIMILAR
+            | Keyword::REGEXP
+            | Keyword::RLIKE
+            | Keyword::BETWEEN
+            | Keyword::DIV
+            | Keyword::COLLATE
+            | Keyword::AT
+            | Keyword::OVERLAPS
+            | Keyword::PRIOR
+            | Keyword::INTERVAL => self.operators += 1,
             Keyword::UNION | Keyword::INTERSECT | Keyword::EXCEPT | Keyword::MINUS => self.arms += 1,
             Keyword::CASE => self.cases += 1,
             Keyword::END => self.cases = self.cases.saturating_sub(1),
@@ -141,10 +156,17 @@ impl Shape {
 
 fn literal_bytes(token: &Token) -> Option<usize> {
     Some(match token {
-        Token::SingleQuotedString(s) | Token::DoubleQuotedString(s) | Token::TripleSingleQuotedString(s)
-        | Token::TripleDoubleQuotedString(s) | Token::NationalStringLiteral(s) | Token::EscapedStringLiteral(s)
-        | Token::UnicodeStringLiteral(s) | Token::HexStringLiteral(s) | Token::SingleQuotedByteStringLiteral(s)
-        | Token::DoubleQuotedByteStringLiteral(s) | Token::SingleQuotedRawStringLiteral(s)
+        Token::SingleQuotedString(s)
+        | Token::DoubleQuotedString(s)
+        | Token::TripleSingleQuotedString(s)
+        | Token::TripleDoubleQuotedString(s)
+        | Token::NationalStringLiteral(s)
+        | Token::EscapedStringLiteral(s)
+        | Token::UnicodeStringLiteral(s)
+        | Token::HexStringLiteral(s)
+        | Token::SingleQuotedByteStringLiteral(s)
+        | Token::DoubleQuotedByteStringLiteral(s)
+        | Token::SingleQuotedRawStringLiteral(s)
         | Token::DoubleQuotedRawStringLiteral(s) => s.len(),
         Token::DollarQuotedString(s) => s.value.len(),
         _ => return None,
@@ -189,7 +211,9 @@ pub fn query_of(statement: &Statement) -> Result<&Query> {
 }
 
 fn only_queries() -> Error {
-    Error::invalid("only one SELECT, WITH or VALUES query, or EXPLAIN of one, can be asked; nothing can be written, set or shown")
+    Error::invalid(
+        "only one SELECT, WITH or VALUES query, or EXPLAIN of one, can be asked; nothing can be written, set or shown",
+    )
 }
 
 /// Checks the tree of `statement` against the tables that exist.
@@ -314,7 +338,8 @@ impl Visitor for Walk<'_> {
     fn pre_visit_relation(&mut self, name: &ObjectName) -> Step {
         let weight = match name.0.as_slice() {
             [ObjectNamePart::Identifier(part)] => {
-                let name = if part.quote_style.is_some() { part.value.clone() } else { part.value.to_ascii_lowercase() };
+                let name =
+                    if part.quote_style.is_some() { part.value.clone() } else { part.value.to_ascii_lowercase() };
                 self.known(&name)
             }
             _ => None,
@@ -328,7 +353,9 @@ impl Visitor for Walk<'_> {
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> Step {
         use TableFactor as T;
         match factor {
-            T::Table { version: Some(_), .. } => refuse("a query reads the as-of point of its session, no version of a table"),
+            T::Table { version: Some(_), .. } => {
+                refuse("a query reads the as-of point of its session, no version of a table")
+            }
             T::Table { .. } | T::Derived { .. } | T::NestedJoin { .. } | T::UNNEST { .. } => Step::Continue(()),
             _ => refuse("in FROM stand tables, sub-queries and unnest(...) only"),
         }
@@ -393,68 +420,77 @@ mod tests {
     use super::super::testing::{engine, random_events, snapshot};
     use crate::error::ErrorKind;
 
-    /// Statements that are refused before anything runs, each with a word of the reason.
+    /// What is refused before anything runs, with a word of the reason.
+    const REFUSED: &[(&str, &str)] = &[
+        ("", "no SQL"),
+        ("-- nothing", "no SQL"),
+        ("select 'open", "no SQL"),
+        ("select 1; select 2", "exactly one"),
+        ("select 1; drop table evidence", "exactly one"),
+        ("selec 1", "Expected"),
+        ("select * from 'file.parquet'", "no table"),
+        ("select * from '/etc/passwd'", "no table"),
+        ("select * from \"s3://bucket/x.parquet\"", "no table"),
+        ("select * from read_parquet('x')", "no table"),
+        ("select * from generate_series(1, 1000000000000)", "no table"),
+        ("select * from range(1, 1000000000000)", "no table"),
+        ("select * from information_schema.tables", "no table"),
+        ("select * from datafusion.public.evidence", "no table"),
+        ("select * from nothing", "evidence, exceptions"),
+        ("select salt from evidence", "salt"),
+        ("copy evidence to '/tmp/x.parquet'", "only one SELECT"),
+        ("copy (select 1) to '/tmp/x.csv' stored as csv", "only one SELECT"),
+        ("create external table t stored as parquet location '/tmp'", "only one SELECT"),
+        ("create table t as select 1", "only one SELECT"),
+        ("create view v as select 1", "only one SELECT"),
+        ("create function f() returns int return 1", "only one SELECT"),
+        ("drop view actions", "only one SELECT"),
+        ("insert into evidence select * from evidence", "only one SELECT"),
+        ("update evidence set seq = 1", "only one SELECT"),
+        ("delete from evidence", "only one SELECT"),
+        ("set datafusion.execution.batch_size = 1", "only one SELECT"),
+        ("reset datafusion.execution.batch_size", "only one SELECT"),
+        ("show all", "only one SELECT"),
+        ("show tables", "only one SELECT"),
+        ("describe evidence", "only one SELECT"),
+        ("prepare p as select 1", "only one SELECT"),
+        ("execute p", "only one SELECT"),
+        ("begin", "only one SELECT"),
+        ("explain copy evidence to '/tmp/x'", "only one SELECT"),
+        ("explain delete from evidence", "only one SELECT"),
+        ("select 1 as a into t", "only one SELECT"),
+        ("with x as (delete from evidence returning *) select * from x", "SELECT"),
+        ("table evidence", "no SQL"),
+        ("select * from evidence for update", "not part"),
+        ("with recursive r as (select 1 as n union all select n + 1 from r) select * from r", "RECURSIVE"),
+        (
+            "select count(*) from (with recursive r as (select 1 as n union all select n from r) select * from r)",
+            "RECURSIVE",
+        ),
+        ("select $secret", "has no value"),
+        ("select array_repeat(1, 1000000000)", "array_repeat"),
+        ("select unnest(range(0, 1000000000))", "range"),
+        ("select input_file_name() from evidence", "input_file_name"),
+        ("select array_agg(event_id) over (order by seq) from evidence", "window"),
+        (
+            "select count(*) from evidence group by cube(seq, source, event_id, system, record_id, record_type, field)",
+            "grouping sets",
+        ),
+        ("select a.b.c.d.e.f.g.h.i.j from evidence", "parts in a name"),
+        ("select unnest(unnest([[1]]))", "unnest"),
+        ("select repeat('a', 1000000000)", "repeat"),
+        ("select length(lpad('a', 2000000000, 'b'))", "lpad"),
+        ("select length(repeat(repeat('aaaaaaaaaa', 1000000), 1000000))", "repeat"),
+    ];
+
+    /// These and those that are too long to write down.
     fn refused() -> Vec<(String, &'static str)> {
         let nest = |open: &str, close: &str, n: usize| format!("select {}1{}", open.repeat(n), close.repeat(n));
         let chain = |op: &str, n: usize| format!("select 1{}", format!("{op}1").repeat(n));
-        let doubling: String = (1..60).map(|i| format!(", t{i} as (select * from t{0} cross join t{0} as x{i})", i - 1)).collect();
+        let doubling: String =
+            (1..60).map(|i| format!(", t{i} as (select * from t{0} cross join t{0} as x{i})", i - 1)).collect();
         let growing: String = (1..60).map(|i| format!(", t{i} as (select a + a as a from t{})", i - 1)).collect();
-        let fixed = [
-            ("", "no SQL"),
-            ("-- nothing", "no SQL"),
-            ("select 'open", "no SQL"),
-            ("select 1; select 2", "exactly one"),
-            ("select 1; drop table evidence", "exactly one"),
-            ("selec 1", "Expected"),
-            ("select * from 'file.parquet'", "no table"),
-            ("select * from '/etc/passwd'", "no table"),
-            ("select * from \"s3://bucket/x.parquet\"", "no table"),
-            ("select * from read_parquet('x')", "no table"),
-            ("select * from generate_series(1, 1000000000000)", "no table"),
-            ("select * from range(1, 1000000000000)", "no table"),
-            ("select * from information_schema.tables", "no table"),
-            ("select * from datafusion.public.evidence", "no table"),
-            ("select * from nothing", "evidence, exceptions"),
-            ("select salt from evidence", "salt"),
-            ("copy evidence to '/tmp/x.parquet'", "only one SELECT"),
-            ("copy (select 1) to '/tmp/x.csv' stored as csv", "only one SELECT"),
-            ("create external table t stored as parquet location '/tmp'", "only one SELECT"),
-            ("create table t as select 1", "only one SELECT"),
-            ("create view v as select 1", "only one SELECT"),
-            ("create function f() returns int return 1", "only one SELECT"),
-            ("drop view actions", "only one SELECT"),
-            ("insert into evidence select * from evidence", "only one SELECT"),
-            ("update evidence set seq = 1", "only one SELECT"),
-            ("delete from evidence", "only one SELECT"),
-            ("set datafusion.execution.batch_size = 1", "only one SELECT"),
-            ("reset datafusion.execution.batch_size", "only one SELECT"),
-            ("show all", "only one SELECT"),
-            ("show tables", "only one SELECT"),
-            ("describe evidence", "only one SELECT"),
-            ("prepare p as select 1", "only one SELECT"),
-            ("execute p", "only one SELECT"),
-            ("begin", "only one SELECT"),
-            ("explain copy evidence to '/tmp/x'", "only one SELECT"),
-            ("explain delete from evidence", "only one SELECT"),
-            ("select 1 as a into t", "only one SELECT"),
-            ("with x as (delete from evidence returning *) select * from x", "SELECT"),
-            ("table evidence", "no SQL"),
-            ("select * from evidence for update", "not part"),
-            ("with recursive r as (select 1 as n union all select n + 1 from r) select * from r", "RECURSIVE"),
-            ("select count(*) from (with recursive r as (select 1 as n union all select n from r) select * from r)", "RECURSIVE"),
-            ("select $secret", "has no value"),
-            ("select array_repeat(1, 1000000000)", "array_repeat"),
-            ("select unnest(range(0, 1000000000))", "range"),
-            ("select input_file_name() from evidence", "input_file_name"),
-            ("select array_agg(event_id) over (order by seq) from evidence", "window"),
-            ("select count(*) from evidence group by cube(seq, source, event_id, system, record_id, record_type, field)", "grouping sets"),
-            ("select a.b.c.d.e.f.g.h.i.j from evidence", "parts in a name"),
-            ("select unnest(unnest([[1]]))", "unnest"),
-            ("select repeat('a', 1000000000)", "repeat"),
-            ("select length(lpad('a', 2000000000, 'b'))", "lpad"),
-            ("select length(repeat(repeat('aaaaaaaaaa', 1000000), 1000000))", "repeat"),
-        ];
-        let mut all: Vec<(String, &str)> = fixed.iter().map(|(sql, why)| ((*sql).to_owned(), *why)).collect();
+        let mut all: Vec<(String, &str)> = REFUSED.iter().map(|(sql, why)| ((*sql).to_owned(), *why)).collect();
         all.extend([
             (chain("+", 10_000), "operators"),
             (chain(" or ", 10_000), "operators"),
@@ -497,11 +533,20 @@ mod tests {
     async fn a_runaway_query_ends_by_a_bound_and_alone() {
         let engine = engine(&snapshot(&random_events(5, 400), 300, 300).await).await;
         let runaway = [
-            ("select sum(a.seq + b.seq * c.seq - d.seq * e.seq) from evidence a, evidence b, evidence c, evidence d, evidence e", "longer than"),
+            (
+                "select sum(a.seq + b.seq * c.seq - d.seq * e.seq) from evidence a, evidence b, evidence c, evidence d, evidence e",
+                "longer than",
+            ),
             ("select a.event_id from evidence a, evidence b, evidence c, evidence d order by 1", ""),
-            ("select a.extra || b.event_id || c.event_id, count(*) from evidence a, evidence b, evidence c, evidence d group by 1", ""),
+            (
+                "select a.extra || b.event_id || c.event_id, count(*) from evidence a, evidence b, evidence c, evidence d group by 1",
+                "",
+            ),
             ("select string_agg(a.event_id, '0123456789') from evidence a, evidence b, evidence c, evidence d", ""),
-            ("select max(length(replace(replace(a.event_id || 'eeeeeeee', 'e', 'eeeeeeeeeeeeeeeeeeeeeeee'), 'e', repeat('e', 100000)))) from evidence a", "replace"),
+            (
+                "select max(length(replace(replace(a.event_id || 'eeeeeeee', 'e', 'eeeeeeeeeeeeeeeeeeeeeeee'), 'e', repeat('e', 100000)))) from evidence a",
+                "replace",
+            ),
         ];
         for (sql, why) in runaway {
             let err = engine.sql(sql, Limits { rows: 1_000_000, seconds: 2 }).await.map(|answer| answer.rows());

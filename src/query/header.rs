@@ -204,7 +204,9 @@ fn sections(text: &str) -> std::result::Result<Vec<Section<'_>>, (usize, String)
         }
         let indent = 2 + comment.len() - comment.trim_start().len();
         if indent > 3 {
-            let Some(section) = sections.last_mut() else { return Err((number, "a line before the first key".to_owned())) };
+            let Some(section) = sections.last_mut() else {
+                return Err((number, "a line before the first key".to_owned()));
+            };
             section.lines.push((number, indent, content));
             continue;
         }
@@ -313,20 +315,47 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
         assert_eq!(query.params[1].note, "days that count");
         assert_eq!(query.params[2].default, Some(ParamValue::Utf8("two words".to_owned())));
         assert_eq!(query.returns[1].value_type, ValueType::Decimal(18, 2));
-        let none = GOOD.replace("since          timestamp", "none").lines().filter(|l| !l.contains("days") && !l.contains("word"))
-            .filter(|l| !l.contains("count")).collect::<Vec<_>>().join("\n") + "\nselect 1";
+        let none = GOOD
+            .replace("since          timestamp", "none")
+            .lines()
+            .filter(|l| !l.contains("days") && !l.contains("word"))
+            .filter(|l| !l.contains("count"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            + "\nselect 1";
         assert_eq!(NamedQuery::parse("views/y.sql", &none).unwrap().params, vec![]);
     }
 
     #[test]
     fn every_defect_names_file_and_line() {
-        assert_eq!(error(&GOOD.replace("-- why:", "-- reason:")), "queries/metrics/x.sql:10: unknown key `reason`; known are question, grain, params, returns, needs, why");
-        assert_eq!(error(&GOOD.replace("$as_of", "$other")), "queries/metrics/x.sql:12: `$other` is used but not declared");
-        assert_eq!(error(&GOOD.replace(", $word", "")), "queries/metrics/x.sql:4: parameter `word` is declared but not used");
-        assert_eq!(error(&GOOD.replace("-- grain:    one row\n", "")), "queries/metrics/x.sql:1: the header lacks `grain`");
-        assert_eq!(error(&GOOD.replace("n      int64", "n      number")), "queries/metrics/x.sql:8: `n` has unknown type `number`");
-        assert_eq!(error(&GOOD.replace("= 30", "= soon")), "queries/metrics/x.sql:5: default of `maturity_days` is no int64");
-        assert_eq!(error(&GOOD.replace("-- why:      because: of", "-- why because of")), "queries/metrics/x.sql:10: neither `key: value` nor an indented continuation");
+        assert_eq!(
+            error(&GOOD.replace("-- why:", "-- reason:")),
+            "queries/metrics/x.sql:10: unknown key `reason`; known are question, grain, params, returns, needs, why"
+        );
+        assert_eq!(
+            error(&GOOD.replace("$as_of", "$other")),
+            "queries/metrics/x.sql:12: `$other` is used but not declared"
+        );
+        assert_eq!(
+            error(&GOOD.replace(", $word", "")),
+            "queries/metrics/x.sql:4: parameter `word` is declared but not used"
+        );
+        assert_eq!(
+            error(&GOOD.replace("-- grain:    one row\n", "")),
+            "queries/metrics/x.sql:1: the header lacks `grain`"
+        );
+        assert_eq!(
+            error(&GOOD.replace("n      int64", "n      number")),
+            "queries/metrics/x.sql:8: `n` has unknown type `number`"
+        );
+        assert_eq!(
+            error(&GOOD.replace("= 30", "= soon")),
+            "queries/metrics/x.sql:5: default of `maturity_days` is no int64"
+        );
+        assert_eq!(
+            error(&GOOD.replace("-- why:      because: of", "-- why because of")),
+            "queries/metrics/x.sql:10: neither `key: value` nor an indented continuation"
+        );
         assert!(NamedQuery::parse("odd/x.sql", GOOD).unwrap_err().to_string().contains("unknown folder `odd`"));
     }
 }

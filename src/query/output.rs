@@ -45,7 +45,11 @@ impl FromStr for Format {
             "json" => Self::Json,
             "ndjson" => Self::Ndjson,
             "parquet" => Self::Parquet,
-            _ => return Err(Error::invalid(format!("`{word}` is no format; there are table, csv, json, ndjson, parquet"))),
+            _ => {
+                return Err(Error::invalid(format!(
+                    "`{word}` is no format; there are table, csv, json, ndjson, parquet"
+                )));
+            }
         })
     }
 }
@@ -106,7 +110,8 @@ fn names(schema: &SchemaRef) -> Vec<&str> {
 async fn document(answer: &mut AnswerStream, preamble: &Preamble<'_>, out: &mut (dyn Write + Send)) -> Result<usize> {
     let schema = answer.schema();
     let as_of = json!({"size": preamble.size, "version": preamble.version, "root": preamble.root});
-    let params = serde_json::to_value(preamble.params.values()).map_err(|e| Error::internal("parameters have no JSON form").because(e))?;
+    let params = serde_json::to_value(preamble.params.values())
+        .map_err(|e| Error::internal("parameters have no JSON form").because(e))?;
     let head = format!(
         "{{\"query\":{},\"params\":{params},\"as_of\":{as_of},\"columns\":{},\"rows\":[",
         Value::from(preamble.query),
@@ -233,7 +238,10 @@ mod tests {
 
     #[tokio::test]
     async fn each_format_writes_the_same_rows() {
-        assert_eq!(text(SQL, "csv", 9).await, "n,quoted,maybe,price\r\n1,\"a,\"\"b\"\"\",,1.50\r\n2,\"\",\"x\ny\",\r\n");
+        assert_eq!(
+            text(SQL, "csv", 9).await,
+            "n,quoted,maybe,price\r\n1,\"a,\"\"b\"\"\",,1.50\r\n2,\"\",\"x\ny\",\r\n"
+        );
         assert_eq!(
             text(SQL, "json", 9).await,
             "{\"query\":\"q\",\"params\":{\"as_of\":\"1970-01-01T00:00:00.000000Z\"},\"as_of\":{\"root\":null,\"size\":3,\"version\":0},\
@@ -249,7 +257,8 @@ mod tests {
         );
         let (bytes, written) = written(SQL, "parquet", 9).await;
         assert_eq!(written, Written { rows: 2, is_truncated: false });
-        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
+        let reader =
+            parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
         assert_eq!(reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
     }
 

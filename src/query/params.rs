@@ -28,10 +28,16 @@ impl Bound {
         for given in given.keys().map(String::as_str) {
             if given == AS_OF {
                 let hint = "the as-of point is that of the session; set it with --as-of";
-                return Err(Error::invalid(format!("query `{name}`: parameter `{AS_OF}` cannot be given here; {hint}")));
+                return Err(Error::invalid(format!(
+                    "query `{name}`: parameter `{AS_OF}` cannot be given here; {hint}"
+                )));
             }
             if !known.contains(&given) {
-                let takes = if known.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", known.join(", ")) };
+                let takes = if known.is_empty() {
+                    "it takes none".to_owned()
+                } else {
+                    format!("it takes {}", known.join(", "))
+                };
                 return Err(Error::invalid(format!("query `{name}`: there is no parameter `{given}`; {takes}")));
             }
         }
@@ -63,7 +69,10 @@ fn value(query: &str, param: &Param, given: Option<&String>) -> Result<ParamValu
     let example = param.value_type.example(name);
     match (given, &param.default) {
         (Some(text), _) => param.value_type.value(text).ok_or_else(|| {
-            Error::invalid(format!("query `{query}`: parameter `{name}` is no {}; give {example}", param.value_type.word()))
+            Error::invalid(format!(
+                "query `{query}`: parameter `{name}` is no {}; give {example}",
+                param.value_type.word()
+            ))
         }),
         (None, Some(default)) => Ok(default.clone()),
         (None, None) => Err(Error::invalid(format!("query `{query}`: parameter `{name}` is missing; give {example}"))),
@@ -88,8 +97,14 @@ mod tests {
         assert_eq!(bound.get("n").unwrap().1, &ParamValue::Int64(30));
         assert_eq!(bound.get("as_of").unwrap().1, &ParamValue::Timestamp(5));
         let refusal = |given: &[(&str, &str)]| bind(given).unwrap_err().to_string();
-        assert_eq!(refusal(&[]), "query `x`: parameter `since` is missing; give an RFC 3339 instant, e.g. since=2026-11-01T00:00:00Z");
-        assert_eq!(refusal(&[("since", "soon")]), "query `x`: parameter `since` is no timestamp; give an RFC 3339 instant, e.g. since=2026-11-01T00:00:00Z");
+        assert_eq!(
+            refusal(&[]),
+            "query `x`: parameter `since` is missing; give an RFC 3339 instant, e.g. since=2026-11-01T00:00:00Z"
+        );
+        assert_eq!(
+            refusal(&[("since", "soon")]),
+            "query `x`: parameter `since` is no timestamp; give an RFC 3339 instant, e.g. since=2026-11-01T00:00:00Z"
+        );
         assert_eq!(refusal(&[("until", "x")]), "query `x`: there is no parameter `until`; it takes since, n");
         assert!(refusal(&[("as_of", "x")]).ends_with("set it with --as-of"));
     }

@@ -85,8 +85,9 @@ fn word(array: &dyn Array, row: usize) -> Result<String> {
         DataType::BinaryView => hex(array.as_binary_view().value(row)),
         other => {
             let options = FormatOptions::default();
-            let formatter = ArrayFormatter::try_new(array, &options)
-                .map_err(|e| Error::invalid(format!("a column of type {other} has no text form; cast it")).because(e))?;
+            let formatter = ArrayFormatter::try_new(array, &options).map_err(|e| {
+                Error::invalid(format!("a column of type {other} has no text form; cast it")).because(e)
+            })?;
             formatter.value(row).to_string()
         }
     })

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::{concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::compute::SortColumn;
+use arrow::compute::{concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -27,7 +27,7 @@ pub fn stored(lines: &[String]) -> Vec<RecordBatch> {
     stored_by(lines, 10)
 }
 
-fn stored_by(lines: &[String], step: usize) -> Vec<RecordBatch> {
+pub fn stored_by(lines: &[String], step: usize) -> Vec<RecordBatch> {
     let clock = Clock::simulated(START, 1);
     let mut seq = 0;
     let batches = lines.chunks(step).enumerate().map(|(i, chunk)| {
@@ -61,7 +61,8 @@ pub fn random_events(seed: u64, count: usize) -> Vec<String> {
         }
         if rng.random_bool(0.3) {
             event["old_value"] = "before".into();
-            event["inputs"] = serde_json::json!([{"system": "crm", "record_type": "lead", "record_id": "r1", "field": "owner"}]);
+            event["inputs"] =
+                serde_json::json!([{"system": "crm", "record_type": "lead", "record_id": "r1", "field": "owner"}]);
         }
         lines.push(event.to_string());
     }
@@ -74,7 +75,12 @@ pub async fn snapshot(lines: &[String], folded: usize, fold: usize) -> Snapshot 
 }
 
 /// As [`snapshot`], over a given store and stored batches.
-pub async fn snapshot_in(objects: Arc<dyn ObjectStore>, batches: Vec<RecordBatch>, folded: usize, fold: usize) -> Snapshot {
+pub async fn snapshot_in(
+    objects: Arc<dyn ObjectStore>,
+    batches: Vec<RecordBatch>,
+    folded: usize,
+    fold: usize,
+) -> Snapshot {
     let schema = crate::event::columns::stored_schema();
     let all = concat_batches(&schema, &batches).unwrap();
     let mut files = Vec::new();
@@ -87,7 +93,9 @@ pub async fn snapshot_in(objects: Arc<dyn ObjectStore>, batches: Vec<RecordBatch
 }
 
 async fn write_months(objects: &dyn ObjectStore, part: &RecordBatch, number: usize) -> Vec<DataFile> {
-    let at = |batch: &RecordBatch| batch.column(Column::OccurredAt as usize).as_primitive::<TimestampMicrosecondType>().clone();
+    let at = |batch: &RecordBatch| {
+        batch.column(Column::OccurredAt as usize).as_primitive::<TimestampMicrosecondType>().clone()
+    };
     let key = |c: Column| SortColumn { values: part.column(c as usize).clone(), options: None };
     let order = lexsort_to_indices(&[key(Column::OccurredAt), key(Column::Seq)], None).unwrap();
     let sorted = take_record_batch(part, &order).unwrap();
@@ -110,8 +118,12 @@ async fn write_months(objects: &dyn ObjectStore, part: &RecordBatch, number: usi
 }
 
 async fn write_file(objects: &dyn ObjectStore, batch: &RecordBatch, path: &str, month: &str) -> DataFile {
-    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(32 * 1024)).set_data_page_row_count_limit(8192)
-        .set_compression(parquet::basic::Compression::ZSTD(Default::default())).set_bloom_filter_enabled(false).build();
+    let properties = WriterProperties::builder()
+        .set_max_row_group_row_count(Some(32 * 1024))
+        .set_data_page_row_count_limit(8192)
+        .set_compression(parquet::basic::Compression::ZSTD(Default::default()))
+        .set_bloom_filter_enabled(false)
+        .build();
     let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
     writer.write(batch).unwrap();
     let bytes = writer.into_inner().unwrap();

@@ -183,7 +183,19 @@ mod tests {
 
     #[test]
     fn every_word_is_read_back() {
-        for word in ["utf8", "int8", "int32", "int64", "float64", "boolean", "timestamp", "date", "decimal(38,0)", "list", "struct"] {
+        for word in [
+            "utf8",
+            "int8",
+            "int32",
+            "int64",
+            "float64",
+            "boolean",
+            "timestamp",
+            "date",
+            "decimal(38,0)",
+            "list",
+            "struct",
+        ] {
             assert_eq!(ValueType::named(word).unwrap().word(), word);
         }
         assert_eq!(ValueType::named("text"), None);

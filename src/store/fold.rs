@@ -20,6 +20,9 @@ use crate::event::columns::stored_schema;
 use crate::event::{Column, Rows};
 use crate::limits::{APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES};
 
+/// Journal objects that a fold reads at once.
+const FOLD_READ_AHEAD: usize = 4;
+
 /// What a fold did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Folded {
@@ -73,16 +76,20 @@ impl Store {
         Ok(folded)
     }
 
-    /// The first part of the chain, bounded in bytes.
+    /// The first part of the chain, as much as may be held in memory at once.
     async fn step(&self, state: &TableState, live: Vec<Entry>) -> Result<Vec<Segment>> {
-        let mut bytes = 0;
-        let within = |entry: &Entry| {
-            let fits = bytes == 0 || bytes + entry.bytes <= FOLD_STEP_BYTES;
-            bytes += entry.bytes;
-            fits
-        };
-        let entries: Vec<Entry> = live.into_iter().take_while(within).collect();
-        Ok(chain(self.read_segments(&entries).await?, state.size).0)
+        let (mut linked, mut end, mut bytes) = (Vec::new(), state.size, 0);
+        for entries in live.chunks(FOLD_READ_AHEAD) {
+            let (next, has_gap) = chain(self.read_segments(entries).await?, end);
+            bytes += next.iter().map(|s| s.rows.get_array_memory_size()).sum::<usize>();
+            end = next.last().map_or(end, Segment::end);
+            let is_broken = has_gap || next.is_empty();
+            linked.extend(next);
+            if is_broken || bytes >= FOLD_STEP_BYTES {
+                break;
+            }
+        }
+        Ok(linked)
     }
 
     /// Writes and commits one step; gives the number of files, 0 when somebody else folded first.
