@@ -99,7 +99,8 @@ impl fmt::Display for Error {
         let mut said = self.message.clone();
         let mut cause = self.source();
         while let Some(err) = cause {
-            let text = err.to_string();
+            // Foreign messages may carry a backtrace behind their first line.
+            let text = err.to_string().lines().next().unwrap_or_default().trim_end().to_owned();
             if !text.is_empty() && !said.contains(&text) {
                 write!(f, ": {text}")?;
                 said = text;

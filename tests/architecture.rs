@@ -44,12 +44,14 @@ fn code(text: &str) -> String {
 
 #[test]
 fn a_room_imports_only_from_the_lines_above_it() {
-    let level: BTreeMap<&str, usize> = LINES.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (*r, i))).collect();
+    let level: BTreeMap<&str, usize> =
+        LINES.iter().enumerate().flat_map(|(i, rooms)| rooms.iter().map(move |r| (*r, i))).collect();
     for (path, text) in sources() {
         let own = room(&path);
         let Some(own_level) = level.get(own.as_str()) else { continue };
         for (other, other_level) in &level {
-            let is_imported = code(&text).contains(&format!("crate::{other}::")) || code(&text).contains(&format!("crate::{other};"));
+            let is_imported =
+                code(&text).contains(&format!("crate::{other}::")) || code(&text).contains(&format!("crate::{other};"));
             assert!(
                 !is_imported || *other == own || other_level < own_level,
                 "{} imports `{other}`, which is not above `{own}`; move the code or pass the value in",

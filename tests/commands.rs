@@ -24,7 +24,12 @@ fn a_first_event_is_ingested_queried_and_reported() {
     std::fs::write(dir.path().join("e.ndjson"), event("1", 0)).unwrap();
     let ran = run(dir.path(), &["ingest", "e.ndjson"]).ended(0);
     assert!(ran.err.contains("created file://") && ran.err.contains("1 received: 1 accepted"), "{}", ran.err);
-    let answer = run(dir.path(), &["query", "select event_id, old_value, occurred_at from events where workflow = 'w'", "--json"]).ended(0).json();
+    let answer = run(
+        dir.path(),
+        &["query", "select event_id, old_value, occurred_at from events where workflow = 'w'", "--json"],
+    )
+    .ended(0)
+    .json();
     assert_eq!(answer["rows"][0], serde_json::json!(["1", "x", "2026-01-01T00:00:00.000000Z"]));
     assert_eq!(answer["as_of"]["size"], 2);
     let json = run(dir.path(), &["report", "monthly", "--month", "2026-01", "--json"]).ended(0).json();
@@ -37,7 +42,9 @@ fn refused_records_end_with_1_and_are_named() {
     let dir = dir();
     let ran = run_with(dir.path(), &["ingest", "-"], format!("{}\nnonsense\n", event("1", 0)).as_bytes()).ended(1);
     assert!(ran.err.contains("1 rejected") && ran.err.contains("standard input:2: is no JSON object"), "{}", ran.err);
-    let again = run_with(dir.path(), &["ingest", "-", "--json"], event("1", 0).replace("\"x\"", "\"y\"").as_bytes()).ended(1).json();
+    let again = run_with(dir.path(), &["ingest", "-", "--json"], event("1", 0).replace("\"x\"", "\"y\"").as_bytes())
+        .ended(1)
+        .json();
     assert_eq!(again["conflict"], 1);
 }
 
@@ -45,7 +52,10 @@ fn refused_records_end_with_1_and_are_named() {
 fn strict_stores_all_or_nothing() {
     let dir = dir();
     let text = format!("{}\nnonsense\n", event("1", 0));
-    refused(run_with(dir.path(), &["ingest", "-", "--strict"], text.as_bytes()), &["strict: 1 of 2", "nothing was stored", "standard input:2"]);
+    refused(
+        run_with(dir.path(), &["ingest", "-", "--strict"], text.as_bytes()),
+        &["strict: 1 of 2", "nothing was stored", "standard input:2"],
+    );
     let answer = run(dir.path(), &["query", "select count(*) from events", "--json"]).ended(0).json();
     assert_eq!(answer["rows"][0][0], 0);
     run_with(dir.path(), &["ingest", "-", "--strict"], event("1", 0).as_bytes()).ended(0);

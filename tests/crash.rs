@@ -24,7 +24,9 @@ fn kill_9_loses_no_acknowledged_event_and_repeats_none() {
     let mut next = 0i64;
     for round in 0..12 {
         // Small files one after the other, so that the process dies in every phase: journal, fold, commit.
-        let script = format!("for f in $(ls {round}-*.ndjson | sort -V); do \"$0\" ingest $f --json || exit 2; done; \"$0\" maintain");
+        let script = format!(
+            "for f in $(ls {round}-*.ndjson | sort -V); do \"$0\" ingest $f --json || exit 2; done; \"$0\" maintain"
+        );
         for part in 0..6 {
             let text: String = (0..200).map(|i| event(&(next + i).to_string(), (next + i) * 13) + "\n").collect();
             next += 200;
@@ -69,7 +71,8 @@ fn two_processes_ingest_the_same_file_at_once_and_store_it_once() {
     let text: String = (0..3_000).map(|i| event(&i.to_string(), i * 13) + "\n").collect();
     let start = || {
         let mut child = probity(dir.path());
-        let mut child = child.args(["ingest", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            child.args(["ingest", "-", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut stdin, text) = (child.stdin.take().unwrap(), text.clone());
         std::thread::spawn(move || stdin.write_all(text.as_bytes()));
         child

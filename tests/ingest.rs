@@ -12,7 +12,8 @@ async fn quarantine(store: &Store) -> Vec<serde_json::Value> {
     let mut entries = Vec::new();
     for meta in listed.iter().filter(|m| m.location.as_ref().contains("/quarantine/")) {
         let bytes = objects.get(&meta.location).await.unwrap().bytes().await.unwrap();
-        entries.extend(bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()));
+        entries
+            .extend(bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()));
     }
     entries
 }
@@ -89,7 +90,8 @@ async fn counts_by_source_and_day_are_stated_in_the_evidence() {
 async fn years_at_the_ends_of_the_calendar_are_stored_or_refused() {
     let store = memory().await;
     let at = |id: &str, instant: &str| event(id, 0).replace("2026-01-01T00:00:00.000000Z", instant);
-    let text = [at("1", "0001-01-01T00:00:00Z"), at("2", "9999-12-31T23:59:59Z"), at("3", "0000-01-01T00:00:00Z")].join("\n");
+    let text =
+        [at("1", "0001-01-01T00:00:00Z"), at("2", "9999-12-31T23:59:59Z"), at("3", "0000-01-01T00:00:00Z")].join("\n");
     assert_eq!(counts(&ingest(&store, text).await), [3, 1, 0, 0, 2]);
     store.fold().await.unwrap();
     assert_eq!(counts(&ingest(&store, at("1", "0001-01-01T00:00:00Z")).await), [1, 0, 1, 0, 0]);

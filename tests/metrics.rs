@@ -13,9 +13,9 @@ use probity::query::runtime::{QueryRuntime, RuntimeLimits};
 use probity::report::rows::{Row, rows};
 use probity::store::Store;
 use probity::store::object::Location;
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
-use rand::SeedableRng;
 use serde_json::Value;
 
 use crate::support::{counts, ingest, memory};

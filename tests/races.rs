@@ -95,6 +95,7 @@ async fn every_reader_sees_one_prefix_while_others_write_and_fold() {
     }
     writing.await.unwrap();
     let snapshot = reader.snapshot().await.unwrap();
-    let recorded: Vec<_> = snapshot.journal.iter().map(|b| Rows::new(b).unwrap().instant(Column::RecordedAt, 0)).collect();
+    let recorded: Vec<_> =
+        snapshot.journal.iter().map(|b| Rows::new(b).unwrap().instant(Column::RecordedAt, 0)).collect();
     assert!(recorded.is_sorted());
 }

@@ -68,11 +68,13 @@ fn the_review_says_the_same_in_every_form() {
 
 #[test]
 fn an_empty_month_says_no_data() {
-    let ran = run(demo(), &["report", "monthly", "--month", "2015-01", "--store", "probity-demo", "--out", "empty"]).ended(0);
+    let ran =
+        run(demo(), &["report", "monthly", "--month", "2015-01", "--store", "probity-demo", "--out", "empty"]).ended(0);
     assert!(ran.err.contains("no data"), "{}", ran.err);
     let html = std::fs::read_to_string(demo().join("empty/monthly-2015-01.html")).unwrap();
     assert!(html.contains("no data") && !html.contains("NaN"));
-    let json: Value = serde_json::from_str(&std::fs::read_to_string(demo().join("empty/monthly-2015-01.json")).unwrap()).unwrap();
+    let json: Value =
+        serde_json::from_str(&std::fs::read_to_string(demo().join("empty/monthly-2015-01.json")).unwrap()).unwrap();
     assert_eq!(json["metrics"]["routing_exception_rate"]["status"], "no_data");
     assert_eq!(json["metrics"]["routing_exception_rate"]["value"], Value::Null);
 }
@@ -101,7 +103,9 @@ fn the_shuffled_log_is_all_duplicates_and_changes_no_byte_of_the_review() {
     let log = folder.path().join("log.csv.gz");
     std::fs::write(&log, LOG).unwrap();
     let map = ["--map", "servicenow_incident_log", "--json"];
-    let ingest = |file: &str, input: &[u8]| run_with(folder.path(), &[&["ingest", file][..], &map].concat(), input).ended(0).json();
+    let ingest = |file: &str, input: &[u8]| {
+        run_with(folder.path(), &[&["ingest", file][..], &map].concat(), input).ended(0).json()
+    };
     let report = || {
         let json = run(folder.path(), &["report", "monthly", "--month", "2016-03", "--json"]).ended(0).json();
         (json["metrics"].to_string(), json["batches"].to_string())

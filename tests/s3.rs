@@ -31,7 +31,9 @@ fn server() -> Option<Server> {
         return None;
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let serve = format!("from moto.server import ThreadedMotoServer as S; S(ip_address='127.0.0.1', port={port}).start(); import time; time.sleep(600)");
+    let serve = format!(
+        "from moto.server import ThreadedMotoServer as S; S(ip_address='127.0.0.1', port={port}).start(); import time; time.sleep(600)"
+    );
     let child = Command::new(&python).args(["-c", &serve]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let server = Server { child, endpoint: format!("http://127.0.0.1:{port}") };
     let bucket = "import boto3,sys; boto3.client('s3', endpoint_url=sys.argv[1], region_name='us-east-1', aws_access_key_id='test', aws_secret_access_key='test').create_bucket(Bucket='evidence')";

@@ -107,7 +107,10 @@ async fn lost_timed_out_conflicting_and_torn_puts_lose_and_repeat_nothing() {
         let clock = Clock::simulated(T0, seed);
         let store = Store::create(Location::on(objects.clone()), "default", clock.clone()).await.unwrap();
         let objects_rate = Arc::new(Faulty::with(&objects, seed, 12));
-        let store = { drop(store); Store::open(Location::on(objects_rate.clone()), "default", clock.clone()).await };
+        let store = {
+            drop(store);
+            Store::open(Location::on(objects_rate.clone()), "default", clock.clone()).await
+        };
         let Ok(store) = store else { return };
         let mut acknowledged = BTreeMap::new();
         for part in 0..12 {

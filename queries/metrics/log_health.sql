@@ -12,7 +12,8 @@
 --           late       int64  events recorded more than 24 hours after they occurred
 --           gaps       int64  numbers of source_seq missing just before events of that day
 -- needs:    evidence.received, source_seq
--- why:      records without a readable time have no day; they are listed under the period in which
+-- why:      accepted are the events that are there, not the receipts' count of them: a process that was
+--           killed stored events, but wrote no receipt. Records without a readable time have no day; they are listed under the period in which
 --           they were received. Every environment counts: a lost event is lost anywhere.
 
 with numbered as (
@@ -31,8 +32,8 @@ facts as (
     select
         source,
         day,
-        received,
-        accepted,
+        duplicate + conflict + rejected as received,
+        0 as accepted,
         duplicate,
         conflict,
         rejected,
@@ -51,8 +52,8 @@ facts as (
     select
         source,
         to_char(occurred_at, '%Y-%m-%d') as day,
-        0 as received,
-        0 as accepted,
+        1 as received,
+        1 as accepted,
         0 as duplicate,
         0 as conflict,
         0 as rejected,

@@ -1,5 +1,6 @@
 //! `probity ingest`: files into the store.
 
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde_json::json;
@@ -43,7 +44,12 @@ pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Ans
 ///
 /// # Errors
 /// As [`run`].
-pub async fn run_bytes(global: &Global, args: &IngestArgs, (name, bytes): (&str, &'static [u8]), out: &Output) -> Result<Answer> {
+pub async fn run_bytes(
+    global: &Global,
+    args: &IngestArgs,
+    (name, bytes): (&str, &'static [u8]),
+    out: &Output,
+) -> Result<Answer> {
     let mapping = args.map.as_deref().map(find_mapping).transpose()?;
     let store = open_or_create(global, out).await?;
     let mut total = Report::default();
@@ -55,8 +61,10 @@ pub async fn run_bytes(global: &Global, args: &IngestArgs, (name, bytes): (&str,
 async fn strict(store: &Store, mapping: Option<Mapping>, inputs: Vec<Input>, out: &Output) -> Result<Answer> {
     let mut copies = Vec::new();
     for mut input in inputs {
-        let mut copy = tempfile::NamedTempFile::new().map_err(|e| Error::unavailable("cannot make a temporary file").because(e))?;
-        std::io::copy(&mut input.reader, &mut copy).map_err(|e| Error::unavailable(format!("cannot read {}", input.name)).because(e))?;
+        let mut copy = tempfile::NamedTempFile::new()
+            .map_err(|e| Error::unavailable("cannot make a temporary file").because(e))?;
+        std::io::copy(&mut input.reader, &mut copy)
+            .map_err(|e| Error::unavailable(format!("cannot read {}", input.name)).because(e))?;
         copies.push((input.name, input.shape_name, copy));
     }
     let again = |(name, shape_name, copy): &(String, std::path::PathBuf, tempfile::NamedTempFile)| {
@@ -79,7 +87,10 @@ async fn take(store: &Store, input: Input, mapping: Option<&Mapping>, out: &Outp
     let bar = Bar::bytes(out, &name, length);
     let source = source(input, mapping).await?;
     let progress = |_: u64, counts: &Counts| {
-        bar.set(read.load(std::sync::atomic::Ordering::Relaxed), format!("{} stored", super::output::thousands(counts.accepted)));
+        bar.set(
+            read.load(std::sync::atomic::Ordering::Relaxed),
+            format!("{} stored", super::output::thousands(counts.accepted)),
+        );
     };
     let (report, outcome) = ingest(store, source, &progress).await;
     bar.finish();
@@ -90,7 +101,16 @@ async fn take(store: &Store, input: Input, mapping: Option<&Mapping>, out: &Outp
     total.reasons.extend(report.reasons.into_iter().take(room));
     outcome.map_err(|e| {
         let done = total.counts.accepted + total.counts.duplicate;
-        Error::new(e.kind(), format!("{e}\n{done} records read before are stored; mend the cause and ingest again: they will count as duplicates"))
+        match done {
+            0 => e,
+            _ => Error::new(
+                e.kind(),
+                format!(
+                    "{e}\n{} records read before are stored; mend the cause and ingest again: they will count as duplicates",
+                    super::output::thousands(done)
+                ),
+            ),
+        }
     })
 }
 
@@ -114,11 +134,26 @@ fn shape_of(path: &Path) -> Shape {
     }
 }
 
+/// What the first bytes say where the name says nothing: standard input, or an unusual extension.
+fn sniff(shape: Shape, reader: Box<dyn Read + Send>) -> std::io::Result<(Shape, Box<dyn Read + Send>)> {
+    let mut reader = BufReader::new(reader);
+    let begin = reader.fill_buf()?;
+    let shape = match (shape, begin.iter().find(|b| !b.is_ascii_whitespace() && b.is_ascii())) {
+        (Shape::Json, _) if begin.starts_with(b"PAR1") => Shape::Parquet,
+        (Shape::Json, Some(b'{' | b'[') | None) => Shape::Json,
+        (Shape::Json, Some(_)) => Shape::Csv,
+        (named, _) => named,
+    };
+    Ok((shape, Box::new(reader)))
+}
+
 async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
     let Some(mapping) = mapping else {
         return Ok(Source::Json { name: input.name, reader: input.reader });
     };
     let (name, shape, reader) = (input.name.clone(), shape_of(&input.shape_name), input.reader);
+    let (shape, reader) =
+        sniff(shape, reader).map_err(|e| Error::unavailable(format!("cannot read {name}")).because(e))?;
     let spooled = tokio::task::spawn_blocking(move || Spool::read(shape, &name, reader)).await;
     let mut spool = spooled.map_err(|e| Error::internal("the spool task died").because(e))??;
     let refused = std::mem::take(&mut spool.refused);
@@ -128,7 +163,8 @@ async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
 
 fn find_mapping(name: &str) -> Result<Mapping> {
     if name.ends_with(".sql") {
-        let text = std::fs::read_to_string(name).map_err(|e| Error::not_found(format!("cannot read mapping {name}")).because(e))?;
+        let text = std::fs::read_to_string(name)
+            .map_err(|e| Error::not_found(format!("cannot read mapping {name}")).because(e))?;
         return Mapping::parse(name, &text);
     }
     let query = Catalogue::shipped()?.get(name)?;

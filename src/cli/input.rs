@@ -70,7 +70,8 @@ impl Input {
         let begins = io::BufRead::fill_buf(&mut counting)
             .map_err(|e| Error::unavailable(format!("cannot read {name}")).because(e))?
             .starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn Read + Send> = if begins { Box::new(MultiGzDecoder::new(counting)) } else { Box::new(counting) };
+        let reader: Box<dyn Read + Send> =
+            if begins { Box::new(MultiGzDecoder::new(counting)) } else { Box::new(counting) };
         let is_gz = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gz"));
         let shape_name = if is_gz { path.with_extension("") } else { path.to_owned() };
         Ok(Self { name, shape_name, reader, length, read })

@@ -49,7 +49,10 @@ async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_j
         }
         Work::Compact => {
             let done = store.compact(Due::Any).await?;
-            let words = format!("compacted {} files into {}; the leaf hashes of {} rows are unchanged", done.replaced, done.written, done.rows);
+            let words = format!(
+                "compacted {} files into {}; the leaf hashes of {} rows are unchanged",
+                done.replaced, done.written, done.rows
+            );
             ("compact", words, json!({"replaced": done.replaced, "written": done.written, "rows": done.rows}))
         }
         Work::Checkpoint => {

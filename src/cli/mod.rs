@@ -19,11 +19,11 @@ use clap::Parser;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Store;
-use crate::store::object::Location;
 use crate::query::asof::AsOfText;
 use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
+use crate::store::Store;
+use crate::store::object::Location;
 use args::{Cli, Command, Global, ReportCommand};
 use output::Output;
 
@@ -48,11 +48,24 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(Answer::Done) => ExitCode::SUCCESS,
         Ok(Answer::NotAll) => ExitCode::from(1),
+        // The reader of our output has seen enough, as in `| head`.
+        Err(e) if is_broken_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e}");
             ExitCode::from(2)
         }
     }
+}
+
+fn is_broken_pipe(err: &Error) -> bool {
+    let mut cause = std::error::Error::source(err);
+    while let Some(e) = cause {
+        if e.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = e.source();
+    }
+    false
 }
 
 async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
@@ -96,6 +109,11 @@ async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
 async fn engine(global: &Global) -> Result<Engine> {
     let asked: AsOfText = global.as_of.as_deref().map_or(Ok(AsOfText::Head), str::parse)?;
     let store = open(global).await?;
+    if let AsOfText::At(at) = asked
+        && at > store.clock().now()
+    {
+        return Err(Error::invalid("--as-of lies in the future: what will be known then cannot be told now"));
+    }
     let snapshot = store.snapshot().await?;
     let size = match asked {
         AsOfText::Version(version) => Some(store.size_at_version(version).await?),

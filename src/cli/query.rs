@@ -28,7 +28,9 @@ pub async fn run(global: &Global, args: &QueryArgs, out: &Output) -> Result<Answ
     let engine = engine(global).await?;
     let limits = Limits { rows: args.limit.unwrap_or(Limits::default().rows), ..Limits::default() };
     let (mut answer, bound, label) = match named {
-        Some(query) => (engine.stream(query, &params, limits).await?, engine.bind(query, &params)?, query.name.as_str()),
+        Some(query) => {
+            (engine.stream(query, &params, limits).await?, engine.bind(query, &params)?, query.name.as_str())
+        }
         None => (engine.sql_stream(&args.query, limits).await?, Bound::as_of(engine.as_of().at), args.query.as_str()),
     };
     let as_of = engine.as_of();
@@ -60,8 +62,12 @@ fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
     }
     let query = Catalogue::shipped()?.get(text)?;
     match query.kind {
-        Kind::Mapping => Err(Error::invalid(format!("`{text}` is a mapping; use it with `probity ingest --map {text} FILE`"))),
-        Kind::View => Err(Error::invalid(format!("`{text}` is a view; query it with SQL, e.g. \"select * from {text} limit 10\""))),
+        Kind::Mapping => {
+            Err(Error::invalid(format!("`{text}` is a mapping; use it with `probity ingest --map {text} FILE`")))
+        }
+        Kind::View => Err(Error::invalid(format!(
+            "`{text}` is a view; query it with SQL, e.g. \"select * from {text} limit 10\""
+        ))),
         _ => Ok(Some(query)),
     }
 }
@@ -73,7 +79,9 @@ fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
 pub fn parse_params(given: &[String]) -> Result<Params> {
     let mut params = Params::new();
     for pair in given {
-        let (key, value) = pair.split_once('=').ok_or_else(|| Error::invalid(format!("`-p {pair}` has no `=`; write -p name=value")))?;
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::invalid(format!("`-p {pair}` has no `=`; write -p name=value")))?;
         if params.insert(key.to_owned(), value.to_owned()).is_some() {
             return Err(Error::invalid(format!("parameter `{key}` is given twice")));
         }
@@ -123,9 +131,7 @@ fn describe(query: &NamedQuery) -> String {
 }
 
 fn list_as_json(catalogue: &Catalogue) -> serde_json::Value {
-    let param = |p: &crate::query::header::Param| {
-        json!({"name": p.name, "type": p.value_type.word(), "default": p.default.as_ref().map(ToString::to_string), "note": p.note})
-    };
+    let param = |p: &crate::query::header::Param| json!({"name": p.name, "type": p.value_type.word(), "default": p.default.as_ref().map(ToString::to_string), "note": p.note});
     let query = |q: &NamedQuery| {
         json!({
             "name": q.name,

@@ -15,7 +15,11 @@ use crate::report::monthly::{Month, Request, Review, review};
 /// # Errors
 /// When the month or a parameter is wrong, a query fails, or the files cannot be written.
 pub async fn monthly(global: &Global, args: &MonthlyArgs, out: &Output) -> Result<Answer> {
-    let request = Request { month: Month::parse(&args.month)?, params: parse_params(&args.params)?, tenant: global.tenant.clone() };
+    let request = Request {
+        month: Month::parse(&args.month)?,
+        params: parse_params(&args.params)?,
+        tenant: global.tenant.clone(),
+    };
     let engine = engine(global).await?;
     let review = review(&engine, &request).await?;
     out.say(&review.headline);
@@ -41,9 +45,11 @@ pub async fn write_monthly(engine: &Engine, request: &Request, directory: &Path)
 fn write(review: &Review, request: &Request, directory: &Path) -> Result<PathBuf> {
     let name = |rest: &str| directory.join(format!("monthly-{}{rest}", request.month));
     let put = |path: &Path, text: &str| {
-        std::fs::write(path, text).map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
+        std::fs::write(path, text)
+            .map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
     };
-    std::fs::create_dir_all(directory).map_err(|e| Error::unavailable(format!("cannot make {}", directory.display())).because(e))?;
+    std::fs::create_dir_all(directory)
+        .map_err(|e| Error::unavailable(format!("cannot make {}", directory.display())).because(e))?;
     let page = name(".html");
     put(&page, &review.html)?;
     put(&name(".json"), &format!("{:#}\n", review.json))?;

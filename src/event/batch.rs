@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Decimal128Array, Decimal128Builder, Float64Array,
-    Float64Builder, Int8Array, Int8Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray,
-    ListBuilder, RecordBatch, StringViewArray, StringViewBuilder, StructArray, StructBuilder,
-    TimestampMicrosecondArray, TimestampMicrosecondBuilder, new_null_array,
+    Float64Builder, Int8Array, Int8Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray, ListBuilder,
+    RecordBatch, StringViewArray, StringViewBuilder, StructArray, StructBuilder, TimestampMicrosecondArray,
+    TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::NullBuffer;
 use chrono::{DateTime, Datelike};
 
-use super::columns::{COLUMNS, Column, ColumnSpec, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema};
+use super::columns::{
+    COLUMNS, Column, ColumnSpec, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema,
+};
 use super::draft::{Cell, Draft, Input};
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
@@ -224,7 +226,11 @@ impl<'a> Rows<'a> {
         };
         let columns = COLUMNS.iter().map(|spec| match column(spec) {
             Some(array) => Values::new(spec.kind, array).ok_or_else(|| {
-                Error::internal(format!("column `{}` has type {}, unlike the evidence schema", spec.name, array.data_type()))
+                Error::internal(format!(
+                    "column `{}` has type {}, unlike the evidence schema",
+                    spec.name,
+                    array.data_type()
+                ))
             }),
             None => Ok(Values::Missing),
         });
@@ -290,9 +296,10 @@ impl<'a> Rows<'a> {
             let digest = SEALED.iter().find(|(value, _)| *value == column).map(|(_, digest)| *digest);
             digest.is_some_and(|d| other.is_set(d, other_row) && !other.is_set(column, other_row))
         };
-        COLUMNS[..SUPPLIED].iter().map(|spec| spec.column).all(|column| {
-            is_erased(column) || same(self.value(column, row), other.value(column, other_row))
-        })
+        COLUMNS[..SUPPLIED]
+            .iter()
+            .map(|spec| spec.column)
+            .all(|column| is_erased(column) || same(self.value(column, row), other.value(column, other_row)))
     }
 }
 
@@ -384,7 +391,10 @@ mod tests {
 
     #[test]
     fn a_salt_is_drawn_only_where_something_is_sealed() {
-        let supplied = batch(&[r#"{"old_value":"","occurred_at":"2026-03-31T23:59:59Z"}"#, r#"{"field":"f","occurred_at":"0001-01-01T00:00:00Z"}"#]);
+        let supplied = batch(&[
+            r#"{"old_value":"","occurred_at":"2026-03-31T23:59:59Z"}"#,
+            r#"{"field":"f","occurred_at":"0001-01-01T00:00:00Z"}"#,
+        ]);
         let stored = assign(&supplied, 41, 7, &Clock::fixed(7)).unwrap();
         let rows = Rows::new(&stored).unwrap();
         assert_eq!(rows.salt(0).map(<[u8]>::len), Some(16));

@@ -130,7 +130,8 @@ fn write_value(value: Value<'_>, out: &mut String) {
         Value::Ratio(n) => write_string(ryu_js::Buffer::new().format(n), out),
         Value::Bytes(bytes) => write_string(&BASE64URL.encode(bytes), out),
         Value::Inputs(parts, from, to) => {
-            const KEYS_IN_ORDER: [(usize, &str); 4] = [(3, "field"), (2, "record_id"), (1, "record_type"), (0, "system")];
+            const KEYS_IN_ORDER: [(usize, &str); 4] =
+                [(3, "field"), (2, "record_id"), (1, "record_type"), (0, "system")];
             out.push('[');
             for i in from..to {
                 out.push_str(if i > from { ",{" } else { "{" });
@@ -197,7 +198,9 @@ mod tests {
 
     #[test]
     fn sealed_values_enter_as_digests_only() {
-        let text = canonical(r#"{"event_id":"1","occurred_at":"2026-03-01T09:00:00Z","old_value":"top secret","comment":"hush"}"#);
+        let text = canonical(
+            r#"{"event_id":"1","occurred_at":"2026-03-01T09:00:00Z","old_value":"top secret","comment":"hush"}"#,
+        );
         assert!(!text.contains("secret") && !text.contains("hush"));
         assert!(text.contains("\"comment_digest\":\"") && text.contains("\"old_value_digest\":\""));
     }

@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn keys_sort_by_utf16_and_numbers_follow_ecmascript() {
         let text = r#"{"\ufb33":1,"\ud83d\ude00":2,"a":[1.0,1e21,-0,0.000001,1E-7,333333333.33333329],"\u000a":"\u000f/\u00e9"}"#;
-        let expected = "{\"\\n\":\"\\u000f/é\",\"a\":[1,1e+21,0,0.000001,1e-7,333333333.3333333],\"😀\":2,\"\u{fb33}\":1}";
+        let expected =
+            "{\"\\n\":\"\\u000f/é\",\"a\":[1,1e+21,0,0.000001,1e-7,333333333.3333333],\"😀\":2,\"\u{fb33}\":1}";
         assert_eq!(jcs(text, Numbers::EcmaScript).unwrap(), expected);
     }
 

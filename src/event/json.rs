@@ -75,12 +75,15 @@ fn fill<'a>(members: Vec<Member<'a>>) -> Result<Draft<'a>, Reason> {
                     return Err(format!("`{}` is given twice", column.name()));
                 }
                 match column {
-                    Column::Extra if value.get() != "null" => unknown.extend(
-                        jcs::members(value.get()).map_err(|_| "`extra` is no JSON object".to_owned())?,
-                    ),
+                    Column::Extra if value.get() != "null" => {
+                        unknown.extend(jcs::members(value.get()).map_err(|_| "`extra` is no JSON object".to_owned())?)
+                    }
                     Column::Extra => {}
                     _ => read_column(&mut draft, column, value.get(), value)?,
                 }
+            }
+            None if name.ends_with("_digest") => {
+                return Err("a key that ends in `_digest` is assigned by the engine".into());
             }
             None => unknown.push((name, value)),
         }

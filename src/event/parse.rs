@@ -104,7 +104,8 @@ pub fn amount(text: &str) -> Result<i64, Reason> {
     if decimals.len() > 2 {
         return Err("has more than two decimals".into());
     }
-    let hundredths: Option<i64> = format!("{whole}{decimals:0<2}").parse().ok().filter(|n| *n < 1_000_000_000_000_000_000);
+    let hundredths: Option<i64> =
+        format!("{whole}{decimals:0<2}").parse().ok().filter(|n| *n < 1_000_000_000_000_000_000);
     let hundredths = hundredths.ok_or("has more than 16 digits before the point")?;
     Ok(if text.starts_with('-') { -hundredths } else { hundredths })
 }
@@ -176,7 +177,9 @@ mod tests {
 
     #[test]
     fn amounts_are_exact_to_two_decimals() {
-        for (text, hundredths) in [("12.5", 1250), ("-0.01", -1), ("9999999999999999.99", 999_999_999_999_999_999), ("7", 700)] {
+        for (text, hundredths) in
+            [("12.5", 1250), ("-0.01", -1), ("9999999999999999.99", 999_999_999_999_999_999), ("7", 700)]
+        {
             assert_eq!(amount(text), Ok(hundredths), "{text}");
         }
         for text in ["1.234", "1e2", "10000000000000000", ".5", "5.", "", "NaN", "--1"] {

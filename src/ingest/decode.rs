@@ -74,7 +74,14 @@ impl Incoming {
     }
 
     /// The refusal of a decoded row, for a conflict.
-    pub fn refuse(&self, row: usize, refusal: Refusal, reason: impl Into<String>, source: &str, day: String) -> Refused {
+    pub fn refuse(
+        &self,
+        row: usize,
+        refusal: Refusal,
+        reason: impl Into<String>,
+        source: &str,
+        day: String,
+    ) -> Refused {
         let origin = &self.origins[row];
         let mut refused = refused(&self.raw(row), origin, reason.into());
         refused.refusal = refusal;
@@ -270,7 +277,11 @@ impl MappedColumns {
             let name = field.name().as_str();
             let cast = |to: &DataType| {
                 arrow::compute::cast(array, to).map_err(|e| {
-                    Error::invalid(format!("the mapping's column `{name}` has type {}, which cannot be read", field.data_type())).because(e)
+                    Error::invalid(format!(
+                        "the mapping's column `{name}` has type {}, which cannot be read",
+                        field.data_type()
+                    ))
+                    .because(e)
                 })
             };
             match (name, Column::named(name)) {
@@ -291,7 +302,8 @@ impl MappedColumns {
     }
 
     fn place(&self, row: usize) -> (Option<&str>, Option<u64>) {
-        let line = self.row.as_ref().map(|a| a.as_primitive::<Int64Type>()).filter(|a| row < a.len() && a.is_valid(row));
+        let line =
+            self.row.as_ref().map(|a| a.as_primitive::<Int64Type>()).filter(|a| row < a.len() && a.is_valid(row));
         let file = self.file.as_ref().map(|a| a.as_string_view()).filter(|a| row < a.len() && a.is_valid(row));
         (file.map(|a| a.value(row)), line.map(|a| a.value(row) as u64))
     }
@@ -325,12 +337,10 @@ fn mapped_type(column: Column, from: &DataType) -> Result<DataType> {
             )));
         }
         (Kind::Instant, DataType::Timestamp(..)) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        (Kind::Inputs, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)) => {
-            match from {
-                DataType::List(_) => from.clone(),
-                _ => return Err(Error::invalid("the mapping's column `inputs` must be a list of structs or JSON text")),
-            }
-        }
+        (Kind::Inputs, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..)) => match from {
+            DataType::List(_) => from.clone(),
+            _ => return Err(Error::invalid("the mapping's column `inputs` must be a list of structs or JSON text")),
+        },
         _ => DataType::Utf8View,
     })
 }
@@ -340,7 +350,8 @@ fn read_list(draft: &mut Draft<'_>, column: Column, entries: &ArrayRef) -> std::
     if column != Column::Inputs {
         return Err(format!("`{}` is no list", column.name()));
     }
-    let texts: Vec<String> = (0..batch.num_rows()).map(|i| String::from_utf8_lossy(&row_as_json(&batch, i)).into_owned()).collect();
+    let texts: Vec<String> =
+        (0..batch.num_rows()).map(|i| String::from_utf8_lossy(&row_as_json(&batch, i)).into_owned()).collect();
     let inputs = json::read_inputs(&format!("[{}]", texts.join(",")))?;
     draft.set(column, if inputs.is_empty() { Cell::Absent } else { Cell::Inputs(inputs) });
     Ok(())
@@ -357,7 +368,8 @@ fn read_text<'a>(draft: &mut Draft<'a>, column: Column, text: &'a str) -> std::r
         Column::Extra if text.is_empty() => Ok(()),
         Column::Extra => {
             let members = jcs::members(text).map_err(|_| "`extra` is no JSON object")?;
-            let extra = jcs::canonical_object(members, jcs::Numbers::AsGiven).map_err(|why| format!("`extra` {why}"))?;
+            let extra =
+                jcs::canonical_object(members, jcs::Numbers::AsGiven).map_err(|why| format!("`extra` {why}"))?;
             if extra != "{}" {
                 draft.set_text(column, extra);
             }
@@ -381,4 +393,3 @@ fn row_as_json(batch: &RecordBatch, row: usize) -> Vec<u8> {
         Err(e) => format!("{{\"unprintable\":\"{e}\"}}").into_bytes(),
     }
 }
-

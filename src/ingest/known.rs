@@ -102,7 +102,8 @@ impl Known {
     fn catch_up(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.folded > self.upto {
             let upto = self.upto;
-            let changed = snapshot.files.iter().filter(|f| f.seq.1 >= upto).map(|f| f.month.as_str()).collect::<HashSet<_>>();
+            let changed =
+                snapshot.files.iter().filter(|f| f.seq.1 >= upto).map(|f| f.month.as_str()).collect::<HashSet<_>>();
             self.months.retain(|month, _| !changed.contains(month.as_str()));
         }
         for batch in &snapshot.journal {
@@ -203,7 +204,13 @@ struct Stored {
     places: HashMap<(String, String), (usize, usize)>,
 }
 
-async fn stored_rows(store: &Store, snapshot: &Snapshot, month: &str, view: &Rows<'_>, suspects: &[usize]) -> Result<Stored> {
+async fn stored_rows(
+    store: &Store,
+    snapshot: &Snapshot,
+    month: &str,
+    view: &Rows<'_>,
+    suspects: &[usize],
+) -> Result<Stored> {
     let ids: HashSet<String> = suspects.iter().map(|row| key(view, *row).1.to_owned()).collect();
     let filter = IdFilter::event_ids(ids);
     let mut batches = store.rows_with_ids(snapshot, month, &filter).await?;

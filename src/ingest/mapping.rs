@@ -14,16 +14,17 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, SelectItem, SetExpr, SetOperator, Statement, Value,
+    Expr, Ident, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, SelectItem, SetExpr, SetOperator, Statement,
+    Value,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
+use super::decode::{FILE_COLUMN, ROW_COLUMN};
 use super::spool::Spool;
 use crate::error::{Error, Result};
-use super::decode::{FILE_COLUMN, ROW_COLUMN};
 use crate::limits::{QUERY_MEMORY_BYTES, QUERY_SPILL_BYTES, SQL_BYTES};
 
 const ARM_COLUMN: &str = "_arm";
@@ -45,7 +46,8 @@ impl Mapping {
         if text.len() > SQL_BYTES {
             return Err(Error::limit(format!("mapping `{name}` has {} bytes, the limit is {SQL_BYTES}", text.len())));
         }
-        let mut statements = Parser::parse_sql(&GenericDialect {}, text).map_err(|e| bad("is no valid SQL").because(e))?;
+        let mut statements =
+            Parser::parse_sql(&GenericDialect {}, text).map_err(|e| bad("is no valid SQL").because(e))?;
         match (statements.pop(), statements.is_empty()) {
             (Some(Statement::Query(query)), true) => Ok(Self { name: name.to_owned(), query }),
             _ => Err(bad("must be exactly one SELECT over the table `source`")),
@@ -67,9 +69,22 @@ impl Mapping {
         context.register_parquet("source", path, options).await.map_err(&failed)?;
         let frame = self.plan(&context).await?;
         let stream = frame.execute_stream().await.map_err(&failed)?;
-        let stream = stream.map_err(failed).map_ok(without_arm);
+        let name = self.name.clone();
+        // The engine's words for a value that it cannot cast repeat the value: they are cut out.
+        let broke = move |e: datafusion::error::DataFusionError| {
+            let what = without_quoted(&e.to_string());
+            Error::invalid(format!(
+                "mapping `{name}` fails on a value ({what}); write try_cast or a case, so that such a row is refused alone"
+            ))
+        };
+        let stream = stream.map_err(broke).map_ok(without_arm);
         // The spool file lives as long as the stream reads it.
-        Ok(stream.map(move |batch| { let _ = &spool; batch }).boxed())
+        Ok(stream
+            .map(move |batch| {
+                let _ = &spool;
+                batch
+            })
+            .boxed())
     }
 
     async fn plan(&self, context: &SessionContext) -> Result<DataFrame> {
@@ -78,7 +93,8 @@ impl Mapping {
             return Ok(frame);
         }
         let planned = frame(context, &self.query).await;
-        let planned = planned.map_err(|e| Error::invalid(format!("mapping `{}` does not work on this source", self.name)).because(e))?;
+        let planned = planned
+            .map_err(|e| Error::invalid(format!("mapping `{}` does not work on this source", self.name)).because(e))?;
         if !is_ordered {
             return Err(Error::invalid(format!(
                 "mapping `{}` hides `{ROW_COLUMN}`, so its rows have no order; pass `{ROW_COLUMN}` through or add an order by",
@@ -108,11 +124,13 @@ impl Mapping {
 fn add_places(body: &mut SetExpr, arm: &mut i64, is_arm_added: bool) {
     match body {
         SetExpr::Select(select) => {
-            let has = |items: &[SelectItem], name: &str| items.iter().any(|item| match item {
-                SelectItem::UnnamedExpr(Expr::Identifier(ident)) => ident.value == name,
-                SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
-                _ => false,
-            });
+            let has = |items: &[SelectItem], name: &str| {
+                items.iter().any(|item| match item {
+                    SelectItem::UnnamedExpr(Expr::Identifier(ident)) => ident.value == name,
+                    SelectItem::ExprWithAlias { alias, .. } => alias.value == name,
+                    _ => false,
+                })
+            };
             for name in [ROW_COLUMN, FILE_COLUMN] {
                 if !has(&select.projection, name) {
                     select.projection.push(SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(name))));
@@ -130,6 +148,12 @@ fn add_places(body: &mut SetExpr, arm: &mut i64, is_arm_added: bool) {
         }
         _ => {}
     }
+}
+
+/// The first line of `text` with `…` in place of everything quoted.
+fn without_quoted(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    line.split('\'').enumerate().map(|(i, part)| if i % 2 == 0 { part } else { "…" }).collect::<Vec<_>>().join("'")
 }
 
 async fn frame(context: &SessionContext, query: &Query) -> datafusion::error::Result<DataFrame> {
@@ -184,7 +208,8 @@ mod tests {
         let csv: String = "id,kind\n".to_owned() + &(0..30).map(|i| format!("r{i:02},{}\n", i % 3)).collect::<String>();
         let sql = "select id || 'a' as event_id from source union all select id || 'b' as event_id from source where kind = '0'";
         let table = run(sql, &csv).await.unwrap();
-        let ids: Vec<&str> = table.lines().filter_map(|l| l.split('|').nth(1)).map(str::trim).filter(|s| s.starts_with('r')).collect();
+        let ids: Vec<&str> =
+            table.lines().filter_map(|l| l.split('|').nth(1)).map(str::trim).filter(|s| s.starts_with('r')).collect();
         assert_eq!(ids[..5], ["r00a", "r00b", "r01a", "r02a", "r03a"]);
         assert!(ids.is_sorted(), "{ids:?}");
         assert!(table.contains("f.csv") && !table.contains("_arm"));
@@ -192,14 +217,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_mapping_that_hides_the_row_must_order_itself() {
-        let message = run("select id as event_id, count(*) as n from source group by id", "id\nx\n").await.unwrap_err().to_string();
+        let message = run("select id as event_id, count(*) as n from source group by id", "id\nx\n")
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("order by"), "{message}");
         assert!(run("select id as event_id from source group by id order by id", "id\nx\n").await.is_ok());
     }
 
     #[tokio::test]
+    async fn a_value_that_cannot_be_cast_is_not_repeated() {
+        let sql = "select cast(id as int) as event_id from source";
+        let message = run(sql, "id\nsecret\n").await.unwrap_err().to_string();
+        assert!(message.contains("try_cast") && !message.contains("secret"), "{message}");
+    }
+
+    #[tokio::test]
     async fn a_mapping_reads_its_source_and_nothing_else() {
-        for sql in ["select * from '/etc/passwd'", "select 1; select 2", "drop table source", "select nope from source", "copy source to 'x'"] {
+        for sql in [
+            "select * from '/etc/passwd'",
+            "select 1; select 2",
+            "drop table source",
+            "select nope from source",
+            "copy source to 'x'",
+        ] {
             assert!(run(sql, "id\nx\n").await.is_err(), "{sql}");
         }
     }

@@ -23,10 +23,10 @@ use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::limits::{FIRST_REASONS, FOLD_STEP_BYTES};
+use crate::store::Store;
 use crate::store::compact::Due;
 use crate::store::fold::Folded;
 use crate::store::quarantine::Refused;
-use crate::store::Store;
 use counts::{Counts, Tally};
 use decode::{Incoming, JsonDecoder};
 use known::Verdict;
@@ -105,7 +105,8 @@ pub async fn check_strict(store: &Store, source: Source) -> Result<()> {
         let batch = batch?;
         received += batch.rows.num_rows() + batch.refused.len();
         let conflicts = writer.classify(&batch).await?;
-        let conflicts = conflicts.iter().enumerate().filter(|(_, v)| **v == Verdict::Conflict).map(|(row, _)| batch.place(row));
+        let conflicts =
+            conflicts.iter().enumerate().filter(|(_, v)| **v == Verdict::Conflict).map(|(row, _)| batch.place(row));
         let conflicts = conflicts.map(|place| format!("{place}: same ids as a stored event, other content"));
         for reason in batch.refused.iter().map(reason).chain(conflicts) {
             bad += 1;
@@ -164,7 +165,9 @@ impl<'a> Run<'a> {
         let done = self.writer.append(batch).await?;
         let counts = done.tally.total();
         if !counts.add_up() || counts.received != received {
-            return Err(Error::internal(format!("{received} records were received, but {counts:?} were accounted for")));
+            return Err(Error::internal(format!(
+                "{received} records were received, but {counts:?} were accounted for"
+            )));
         }
         self.report.counts.add(counts);
         self.unstated.merge(done.tally);
@@ -270,4 +273,3 @@ fn decoded(source: Source, clock: crate::clock::Clock) -> Decoded {
     };
     Decoded { batches, task }
 }
-

@@ -19,9 +19,9 @@ use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use crate::error::{Error, Result};
 use super::decode::{FILE_COLUMN, ROW_COLUMN};
 use super::frame::{Record, Records};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{QUARANTINE_RAW_BYTES, RECORD_BYTES};
 use crate::store::quarantine::{Raw, Refusal, Refused};
 
@@ -238,9 +238,19 @@ fn spool_csv(name: &str, reader: Box<dyn Read + Send>, delimiter: u8) -> Result<
     if !records.next(&mut record).map_err(unreadable)? {
         return Err(Error::invalid(format!("{name} is empty; a header line with the columns' names is needed")));
     }
-    let header = record.texts(record.width).map_err(|why| Error::invalid(format!("{name}: its header line cannot be read: {why}")))?;
-    let columns: Vec<Field> = header.iter().map(|h| Field::new(h.trim_start_matches('\u{feff}').trim(), DataType::Utf8, true)).collect();
+    let header = record
+        .texts(record.width)
+        .map_err(|why| Error::invalid(format!("{name}: its header line cannot be read: {why}")))?;
+    let columns: Vec<Field> =
+        header.iter().map(|h| Field::new(h.trim_start_matches('\u{feff}').trim(), DataType::Utf8, true)).collect();
     let width = columns.len();
+    let repeated = (1..width).find(|i| columns[..*i].iter().any(|c| c.name() == columns[*i].name()));
+    if let Some(column) = repeated {
+        return Err(Error::invalid(format!(
+            "{name}: its header line names column {} like an earlier one; give each column a name of its own",
+            column + 1
+        )));
+    }
     let mut writer = SpoolWriter::new(name, &Schema::new(columns))?;
     let (mut builders, mut rows, mut bad) = (text_builders(width), Vec::new(), Vec::new());
     let mut row = 0;
@@ -302,7 +312,8 @@ fn spool_json(name: &str, reader: Box<dyn Read + Send>) -> Result<Spool> {
         match record {
             Record::Whole { bytes, line } => match as_object(bytes) {
                 Ok(()) => {
-                    let line_of_text: Vec<u8> = bytes.iter().map(|b| if *b == b'\n' { b' ' } else { *b }).chain([b'\n']).collect();
+                    let line_of_text: Vec<u8> =
+                        bytes.iter().map(|b| if *b == b'\n' { b' ' } else { *b }).chain([b'\n']).collect();
                     std::io::Write::write_all(&mut lines, &line_of_text).map_err(|e| no_room(name).because(e))?;
                     numbers.push(row);
                 }
@@ -311,7 +322,14 @@ fn spool_json(name: &str, reader: Box<dyn Read + Send>) -> Result<Spool> {
                 }
             },
             Record::TooLong { head, total, sha256, line } => {
-                bad.push(refused(name, line, format!("the record has {total} bytes, the limit is {RECORD_BYTES}"), head, total, sha256));
+                bad.push(refused(
+                    name,
+                    line,
+                    format!("the record has {total} bytes, the limit is {RECORD_BYTES}"),
+                    head,
+                    total,
+                    sha256,
+                ));
             }
         }
     }
@@ -325,28 +343,69 @@ fn as_object(bytes: &[u8]) -> std::result::Result<(), String> {
     }
 }
 
+/// Reads lines that are objects with the types that fit all of them; where none do, every key as text.
 fn read_json_lines(name: &str, mut lines: File, numbers: Vec<i64>, bad: Vec<Refused>) -> Result<Spool> {
-    let rewound = |file: &mut File| std::io::Seek::rewind(file).map_err(|e| no_room(name).because(e));
-    let contradicts = |e: arrow::error::ArrowError| {
-        Error::invalid(format!("{name}: its lines cannot be read as one table; a key holds objects in some and text in others?")).because(e)
-    };
-    rewound(&mut lines)?;
-    let values = BufReader::new(&lines).lines().map(|line| {
+    match read_typed(name, &mut lines, &numbers) {
+        Ok(writer) => writer.finish(bad),
+        Err(e) if e.kind() == ErrorKind::Invalid => read_as_text(name, &mut lines, &numbers)?.finish(bad),
+        Err(e) => Err(e),
+    }
+}
+
+fn rewound<'a>(name: &str, file: &'a mut File) -> Result<BufReader<&'a mut File>> {
+    std::io::Seek::rewind(file).map_err(|e| no_room(name).because(e))?;
+    Ok(BufReader::new(file))
+}
+
+fn read_typed(name: &str, lines: &mut File, numbers: &[i64]) -> Result<SpoolWriter> {
+    let contradicts =
+        |e: arrow::error::ArrowError| Error::invalid(format!("{name}: its lines have no common types")).because(e);
+    let values = rewound(name, lines)?.lines().map(|line| {
         let line = line.map_err(arrow::error::ArrowError::from)?;
         serde_json::from_str::<serde_json::Value>(&line).map_err(|e| arrow::error::ArrowError::JsonError(e.to_string()))
     });
     let schema = Arc::new(infer_json_schema_from_iterator(values).map_err(contradicts)?);
-    rewound(&mut lines)?;
     let mut writer = SpoolWriter::new(name, &schema)?;
     let reader = arrow::json::ReaderBuilder::new(schema).with_batch_size(BATCH_ROWS);
     let mut from = 0;
-    for batch in reader.build(BufReader::new(lines)).map_err(contradicts)? {
+    for batch in reader.build(rewound(name, lines)?).map_err(contradicts)? {
         let batch = batch.map_err(contradicts)?;
         let rows = numbers[from..from + batch.num_rows()].to_vec();
         from += batch.num_rows();
         writer.write(batch.columns().to_vec(), rows)?;
     }
-    writer.finish(bad)
+    Ok(writer)
+}
+
+/// Every key of every line as a text column: strings as they are, anything else as its JSON.
+fn read_as_text(name: &str, lines: &mut File, numbers: &[i64]) -> Result<SpoolWriter> {
+    let object = |line: std::io::Result<String>| -> Result<serde_json::Map<String, serde_json::Value>> {
+        let line = line.map_err(|e| no_room(name).because(e))?;
+        serde_json::from_str(&line).map_err(|e| Error::internal("a spooled line cannot be read back").because(e))
+    };
+    let mut keys = std::collections::BTreeSet::new();
+    for line in rewound(name, lines)?.lines() {
+        keys.extend(object(line)?.into_iter().map(|(key, _)| key));
+    }
+    let fields: Vec<Field> = keys.iter().map(|key| Field::new(key, DataType::Utf8, true)).collect();
+    let mut writer = SpoolWriter::new(name, &Schema::new(fields))?;
+    let (mut builders, mut rows) = (text_builders(keys.len()), Vec::new());
+    for (line, number) in rewound(name, lines)?.lines().zip(numbers) {
+        let mut object = object(line)?;
+        for (builder, key) in builders.iter_mut().zip(&keys) {
+            match object.remove(key) {
+                None | Some(serde_json::Value::Null) => builder.append_null(),
+                Some(serde_json::Value::String(text)) => builder.append_value(text),
+                Some(other) => builder.append_value(other.to_string()),
+            }
+        }
+        rows.push(*number);
+        if rows.len() == BATCH_ROWS {
+            writer.write(finish_texts(&mut builders), std::mem::take(&mut rows))?;
+        }
+    }
+    writer.write(finish_texts(&mut builders), rows)?;
+    Ok(writer)
 }
 
 #[cfg(test)]
@@ -384,6 +443,20 @@ mod tests {
         assert_eq!(batches[0].num_rows(), 2);
         assert!(printed(&batches).contains("{x: y}"));
         assert_eq!((bad.len(), bad[0].line), (1, 2));
+    }
+
+    #[test]
+    fn lines_without_common_types_become_text() {
+        let lines = b"{\"id\":1,\"o\":{\"x\":[1]}}\n{\"id\":\"two\",\"o\":\"y\"}\n{\"id\":null}\n";
+        let (batches, bad) = spool(Shape::Json, lines).unwrap();
+        let table = printed(&batches);
+        assert!(bad.is_empty() && table.contains("| 1   | {\"x\":[1]} | 1 ") && table.contains("| two | y"), "{table}");
+    }
+
+    #[test]
+    fn a_header_that_repeats_a_name_is_refused() {
+        let message = spool(Shape::Csv, b"id,x,id\n1,2,3\n").err().unwrap().to_string();
+        assert!(message.contains("column 3"), "{message}");
     }
 
     #[test]

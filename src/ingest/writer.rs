@@ -136,7 +136,8 @@ impl<'a> Writer<'a> {
             let verdicts = self.known.classify(self.store, &snapshot, &rows).await?;
             drop(snapshot);
             let is_new: BooleanArray = verdicts.iter().map(|v| Some(*v == Verdict::New)).collect();
-            let new = filter_record_batch(&rows, &is_new).map_err(|e| Error::internal("cannot select new events").because(e))?;
+            let new = filter_record_batch(&rows, &is_new)
+                .map_err(|e| Error::internal("cannot select new events").because(e))?;
             let first = match new.num_rows() {
                 0 => Some((head.size, Vec::new())),
                 _ => self.try_append(head, &new).await?,
@@ -168,12 +169,14 @@ impl<'a> Writer<'a> {
             let day = day_of(view.instant(Column::OccurredAt, row).unwrap_or_default());
             let (outcome, end) = match verdict {
                 Verdict::New => {
-                    let (seq, leaf) = stored.next().ok_or_else(|| Error::internal("an event was stored without a leaf"))?;
+                    let (seq, leaf) =
+                        stored.next().ok_or_else(|| Error::internal("an event was stored without a leaf"))?;
                     (Outcome::Accepted { seq, leaf }, End::Accepted)
                 }
                 Verdict::Duplicate => (Outcome::Duplicate, End::Duplicate),
                 Verdict::Conflict => {
-                    let reason = "an event with this `source` and `event_id` is stored in the same month with other content";
+                    let reason =
+                        "an event with this `source` and `event_id` is stored in the same month with other content";
                     done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day.clone()));
                     (Outcome::Conflict, End::Conflict)
                 }

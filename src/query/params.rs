@@ -68,6 +68,14 @@ fn value(query: &str, param: &Param, given: Option<&String>) -> Result<ParamValu
     let name = &param.name;
     let example = param.value_type.example(name);
     match (given, &param.default) {
+        // Names carry their unit: a span of days is at least one and at most a century.
+        (Some(text), _)
+            if name.ends_with("_days") && !text.parse().is_ok_and(|days: i64| (1..=36_525).contains(&days)) =>
+        {
+            Err(Error::invalid(format!(
+                "query `{query}`: parameter `{name}` is no number of days in 1..36525; give e.g. {name}=30"
+            )))
+        }
         (Some(text), _) => param.value_type.value(text).ok_or_else(|| {
             Error::invalid(format!(
                 "query `{query}`: parameter `{name}` is no {}; give {example}",

@@ -96,12 +96,7 @@ impl Canvas<'_> {
         let _ = self.0.draw(&Text::new(format::visible(words), at, style));
     }
 
-    pub fn patterned(
-        &self,
-        from: (i32, i32),
-        to: (i32, i32),
-        (fill, pattern, lines): (RGBColor, Pattern, RGBColor),
-    ) {
+    pub fn patterned(&self, from: (i32, i32), to: (i32, i32), (fill, pattern, lines): (RGBColor, Pattern, RGBColor)) {
         self.rect(from, to, fill);
         for path in hatch(from, to, pattern) {
             self.line(&path, lines, 1);
@@ -216,8 +211,7 @@ impl Legend {
     const SIGN: i32 = 26;
 
     pub fn new(entries: Vec<(Sign, String)>) -> Self {
-        let entries: Vec<_> =
-            entries.into_iter().map(|(sign, words)| (sign, shorten(&words, LONGEST_LABEL))).collect();
+        let entries: Vec<_> = entries.into_iter().map(|(sign, words)| (sign, shorten(&words, LONGEST_LABEL))).collect();
         let boxes: Vec<(i32, i32)> =
             entries.iter().map(|(_, words)| (0, Self::SIGN + text_width(words) + 18)).collect();
         Self { places: flow(&boxes), entries }

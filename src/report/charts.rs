@@ -11,8 +11,8 @@ use std::ops::Range;
 use plotters::style::text_anchor::HPos;
 
 use super::canvas::{
-    Axis, BAND, Canvas, Frame, INK, LIMIT, LINE, LONGEST_LABEL, Legend, MUTED, PALE, PARTS, SERIES,
-    Sign, WIDTH, bold_width, draw, flow, nothing, scale, shorten, text_width, widest,
+    Axis, BAND, Canvas, Frame, INK, LIMIT, LINE, LONGEST_LABEL, Legend, MUTED, PALE, PARTS, SERIES, Sign, WIDTH,
+    bold_width, draw, flow, nothing, scale, shorten, text_width, widest,
 };
 use super::document::Svg;
 use super::format::{self, SMALL_SAMPLE};
@@ -347,10 +347,7 @@ fn describe_trend(points: &[Point]) -> String {
     out += &format!("; lowest {}, highest {}.", say(lowest), say(highest));
     for (number, words) in [
         (points.len() - known.len(), "without data"),
-        (
-            points.iter().filter(|p| p.value.is_some() && is_hollow(p)).count(),
-            "of a small sample or not yet mature",
-        ),
+        (points.iter().filter(|p| p.value.is_some() && is_hollow(p)).count(), "of a small sample or not yet mature"),
         (points.iter().filter(|p| is_outside(p)).count(), "outside the control limits"),
     ] {
         if number > 0 {
@@ -400,8 +397,8 @@ fn segments(parts: &[Bar], total: u64) -> Vec<Range<i32>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::report::canvas::FONT_SIZE;
     use super::*;
+    use crate::report::canvas::FONT_SIZE;
 
     fn point(label: &str, value: f64, denominator: u64) -> Point {
         let numerator = (value * denominator as f64).round() as u64;

@@ -45,7 +45,8 @@ fn compose(block: &BlockSpec, answers: &Answers) -> Block {
             chart(label, caption, charts::mix(label, &parts), query)
         }
         BlockSpec::Columns { query, label, x, whole, part, caption } => {
-            let pair = |row: &Row| Pair { label: text(row, x).to_owned(), counts: count(row, whole).zip(count(row, part)) };
+            let pair =
+                |row: &Row| Pair { label: text(row, x).to_owned(), counts: count(row, whole).zip(count(row, part)) };
             let pairs: Vec<Pair> = all(answers, query).iter().map(pair).collect();
             chart(label, caption, charts::columns(label, (&words(whole), &words(part)), &pairs), query)
         }
@@ -67,7 +68,7 @@ pub fn of_period<'a>(answers: &'a Answers, query: &str) -> Vec<&'a Row> {
 
 /// A word of the data as words for people: `approved_with_changes` → `approved with changes`.
 pub fn words(name: &str) -> String {
-    name.replace('_', " ")
+    name.replace('_', " ").replace(" ai", " AI")
 }
 
 struct Rate {
@@ -94,7 +95,11 @@ impl Rate {
     /// Counts first where the sample is small, as the words for `status` ask for.
     fn lines(&self, noun: &str) -> (String, String) {
         let (large, small) = format::rate(self.numerator, self.denominator, self.value);
-        let detail = if self.denominator == 0 { small } else { format!("{small} {noun}").trim_end().to_owned() };
+        let detail = match self.denominator {
+            0 => small,
+            n if n < format::SMALL_SAMPLE && !noun.is_empty() => format!("{small} of the {noun}"),
+            _ => format!("{small} {noun}").trim_end().to_owned(),
+        };
         (large, detail)
     }
 
@@ -137,10 +142,20 @@ fn tile(answers: &Answers, spec: &RateSpec) -> Tile {
 }
 
 fn rates(answers: &Answers, label: &str, rows: &[RateSpec]) -> Block {
-    let columns = [("Rate", Kind::Text), ("Count", Kind::Count), ("Of", Kind::Count), ("Share", Kind::Percent), ("95 %", Kind::Interval), ("Pending", Kind::Count), ("", Kind::Text)];
+    let columns = [
+        ("Rate", Kind::Text),
+        ("Count", Kind::Count),
+        ("Of", Kind::Count),
+        ("Share", Kind::Percent),
+        ("95 %", Kind::Interval),
+        ("Pending", Kind::Count),
+        ("", Kind::Text),
+    ];
     let row = |spec: &RateSpec| -> Vec<Cell> {
         let found = of_period(answers, &spec.query).first().copied().cloned().unwrap_or_default();
-        let interval = number(&found, "ci_low").zip(number(&found, "ci_high")).map_or(Cell::Missing, |(low, high)| Cell::Range(low, high));
+        let interval = number(&found, "ci_low")
+            .zip(number(&found, "ci_high"))
+            .map_or(Cell::Missing, |(low, high)| Cell::Range(low, high));
         vec![
             spec.label.as_str().into(),
             count(&found, "numerator").into(),
@@ -198,14 +213,30 @@ fn scorecard(answers: &Answers, grain: &str, label: &str, (key, columns): (&str,
     let row = |key: &String| -> Vec<Cell> {
         let first = columns.first().and_then(|spec| find(&spec.query, key));
         let mut cells: Vec<Cell> = vec![key.as_str().into(), first.and_then(|row| count(row, "denominator")).into()];
-        cells.extend(columns.iter().map(|spec| Cell::from(find(&spec.query, key).and_then(|row| number(row, "value")))));
+        cells.extend(columns.iter().map(|spec| find(&spec.query, key).map_or(Cell::Missing, share)));
         let flag = first.and_then(|row| Flag::of_status(text(row, "status")));
         cells.push(flag.map_or(Cell::Text(String::new()), Cell::Flag));
         cells
     };
     let source = columns.first().map_or(String::new(), |spec| spec.query.clone());
     let note = if keys.is_empty() { format!("No {grain} was reviewed.") } else { String::new() };
-    Block::Table(Table { caption: label.to_owned(), columns: heads, rows: keys.iter().map(row).collect(), note, source })
+    Block::Table(Table {
+        caption: label.to_owned(),
+        columns: heads,
+        rows: keys.iter().map(row).collect(),
+        note,
+        source,
+    })
+}
+
+/// A share; the counts instead where they are too small for a percentage to mean much.
+fn share(row: &Row) -> Cell {
+    match (count(row, "numerator"), count(row, "denominator")) {
+        (Some(numerator), Some(denominator)) if (1..format::SMALL_SAMPLE).contains(&denominator) => {
+            Cell::Text(format::of(numerator, denominator))
+        }
+        _ => number(row, "value").into(),
+    }
 }
 
 /// The batches or workflows that any answer names, in order.
@@ -222,7 +253,15 @@ pub fn keys_of(answers: &Answers, grain: &str) -> Vec<String> {
 }
 
 fn durations(answers: &Answers, query: &str, label: &str) -> Block {
-    let heads = [("Decided", Kind::Count), ("Half within", Kind::Hours), ("Nine of ten within", Kind::Hours), ("Longest", Kind::Hours), ("Pending", Kind::Count), ("Oldest pending", Kind::Hours), ("", Kind::Text)];
+    let heads = [
+        ("Decided", Kind::Count),
+        ("Half within", Kind::Hours),
+        ("Nine of ten within", Kind::Hours),
+        ("Longest", Kind::Hours),
+        ("Pending", Kind::Count),
+        ("Oldest pending", Kind::Hours),
+        ("", Kind::Text),
+    ];
     let row = |row: &&Row| -> Vec<Cell> {
         vec![
             count(row, "denominator").into(),
@@ -260,7 +299,11 @@ fn health(answers: &Answers, query: &str, label: &str) -> Block {
         let name = if source.is_empty() { "not readable" } else { source };
         std::iter::once(Cell::from(name)).chain(sums.iter().map(|n| Cell::from(*n))).collect()
     };
-    let note = if sources.is_empty() { "Nothing was received for this month." } else { "Late: recorded more than 24 hours after it happened. Gaps: numbers missing in the source's own count. By day: the CSV beside this page." };
+    let note = if sources.is_empty() {
+        "Nothing was received for this month."
+    } else {
+        "Late: recorded more than 24 hours after it happened. Gaps: numbers missing in the source's own count. By day: the CSV beside this page."
+    };
     Block::Table(Table {
         caption: label.to_owned(),
         columns: heads,

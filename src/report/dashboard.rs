@@ -153,7 +153,10 @@ impl Dashboard {
     /// # Errors
     /// Invalid, with the place, when a key is unknown or missing.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| Error::invalid(format!("dashboard `{name}` cannot be read")).because(e))
+        toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| text[..span.start].lines().count().max(1));
+            Error::invalid(format!("dashboard `{name}` cannot be read: line {line}: {}", e.message()))
+        })
     }
 
     /// Names of all queries that the page needs, each once, in the order of their first use.

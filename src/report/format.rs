@@ -53,7 +53,9 @@ pub fn interval(low: Option<f64>, high: Option<f64>) -> String {
     match (finite(low), finite(high)) {
         (Some(low), Some(high)) => {
             let part = |value: f64| signed(&format!("{:.1}", value * 100.0 + 0.0));
-            format!("[{},{NBSP}{}]", part(low), part(high))
+            // A bound above zero is not printed as zero: that would claim certainty.
+            let upper = if high > 0.0 && high < 0.0005 { "< 0.1".to_owned() } else { part(high) };
+            format!("[{},{NBSP}{upper}]", part(low))
         }
         _ => NO_DATA.into(),
     }

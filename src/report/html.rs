@@ -11,9 +11,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::document::{
-    Block, Cell, Chart, Column, Document, Flag, Headline, Kind, Query, Section, Table, Tile, Tone,
-};
+use super::document::{Block, Cell, Chart, Column, Document, Flag, Headline, Kind, Query, Section, Table, Tile, Tone};
 use super::format;
 
 const STYLE: &str = include_str!("style.css");
@@ -121,8 +119,7 @@ impl Page<'_> {
         if sections.is_empty() {
             return;
         }
-        self.out +=
-            "<nav class=\"contents\" aria-labelledby=\"contents\">\n<h2 id=\"contents\">Contents</h2>\n<ol>\n";
+        self.out += "<nav class=\"contents\" aria-labelledby=\"contents\">\n<h2 id=\"contents\">Contents</h2>\n<ol>\n";
         for section in sections {
             let (id, title) = (anchor("section", &section.id), escape(&section.title));
             self.put(format_args!("<li><a href=\"#{id}\">{title}</a></li>\n"));
@@ -458,10 +455,9 @@ mod tests {
     fn every_element_that_opens_also_closes() {
         let page = render(&full(EVIL));
         let body = page.split_once("<body>").map_or("", |(_, body)| body);
-        for tag in [
-            "section", "table", "tr", "td", "th", "div", "p", "ul", "li", "dl", "figure", "svg", "article",
-            "details",
-        ] {
+        for tag in
+            ["section", "table", "tr", "td", "th", "div", "p", "ul", "li", "dl", "figure", "svg", "article", "details"]
+        {
             let opened = body.matches(&format!("<{tag} ")).count() + body.matches(&format!("<{tag}>")).count();
             assert_eq!(opened, body.matches(&format!("</{tag}>")).count(), "{tag}");
         }

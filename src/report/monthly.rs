@@ -26,16 +26,19 @@ pub struct Month {
 }
 
 impl Month {
-    /// Reads `YYYY-MM`, years 0001..9999.
+    /// Reads `YYYY-MM`, years 0002..9998: the trend reaches months before it.
     ///
     /// # Errors
     /// Invalid for anything else.
     pub fn parse(month: &str) -> Result<Self> {
-        let bad = || Error::invalid(format!("`{month}` is no month; give it as YYYY-MM, e.g. 2016-03"));
+        let bad = || {
+            Error::invalid(format!("`{month}` is no month of the years 0002..9998; give it as YYYY-MM, e.g. 2016-03"))
+        };
         let (year, number) = month.split_once('-').filter(|(y, m)| y.len() == 4 && m.len() == 2).ok_or_else(bad)?;
         let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<u32>().ok()).flatten();
         let (year, number) = (digits(year).ok_or_else(bad)?, digits(number).ok_or_else(bad)?);
-        let first = NaiveDate::from_ymd_opt(year as i32, number, 1).filter(|_| year > 0).ok_or_else(bad)?;
+        let first =
+            NaiveDate::from_ymd_opt(year as i32, number, 1).filter(|_| (2..=9998).contains(&year)).ok_or_else(bad)?;
         Ok(Self { first })
     }
 
@@ -46,14 +49,9 @@ impl Month {
             month => NaiveDate::from_ymd_opt(self.first.year(), month + 1, 1),
         };
         let micros = |date: NaiveDate| date.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros();
-        // The last month of the calendar ends with its last instant that can be written.
-        let end = next.filter(|date| date.year() <= 9999).map_or(LAST_INSTANT, micros);
-        (micros(self.first), end)
+        (micros(self.first), next.map_or(Micros::MAX, micros))
     }
 }
-
-/// 9999-12-31T23:59:59.999999Z.
-const LAST_INSTANT: Micros = 253_402_300_799_999_999;
 
 impl std::fmt::Display for Month {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -142,7 +140,13 @@ fn params_for(request: &Request, wanted: &[&str]) -> Params {
     given.into_iter().filter(|(name, _)| wanted.contains(&name.as_str())).collect()
 }
 
-fn document(engine: &Engine, request: &Request, dashboard: &Dashboard, answers: &Answers, queries: Vec<Query>) -> Document {
+fn document(
+    engine: &Engine,
+    request: &Request,
+    dashboard: &Dashboard,
+    answers: &Answers,
+    queries: Vec<Query>,
+) -> Document {
     let as_of = engine.as_of();
     let (start, end) = request.month.period();
     let version = if engine.version() < 0 { "none yet".to_owned() } else { format!("v{}", engine.version()) };
@@ -156,6 +160,9 @@ fn document(engine: &Engine, request: &Request, dashboard: &Dashboard, answers: 
     facts.extend(request.params.iter().map(|(name, value)| (compose::words(name), value.clone())));
     let mut sections = compose::sections(dashboard, answers);
     sections.push(appendix(queries));
+    if let (Some(words), Some(summary)) = (nothing_proposed(answers), sections.first_mut()) {
+        summary.blocks.insert(1, Block::Text(words));
+    }
     Document {
         title: dashboard.title.clone(),
         subtitle: format!("{}, tenant {}", month_name(request.month), request.tenant),
@@ -184,18 +191,38 @@ fn appendix(queries: Vec<Query>) -> Section {
     }
 }
 
+/// Said beside the headline when the period holds no proposal of an agent at all.
+fn nothing_proposed(answers: &Answers) -> Option<String> {
+    let period =
+        |query: &str, column: &str| of_period(answers, query).first().and_then(|row| count(row, column)).unwrap_or(0);
+    let is_reviewed = period("flag_rate", "denominator") > 0;
+    let is_proposed =
+        period("flag_rate", "numerator") + period("decision_mix", "denominator") + period("decision_mix", "pending")
+            > 0;
+    (is_reviewed && !is_proposed).then(|| {
+        "No proposal of an agent is in this month: what is said of flags, approvals and misses does not judge an agent.".to_owned()
+    })
+}
+
 /// Said on page one when the log is not complete.
 fn banner(answers: &Answers) -> Option<String> {
     let sum = |column: &str| all(answers, "log_health").iter().filter_map(|row| count(row, column)).sum::<u64>();
     let (refused, gaps) = (sum("conflict") + sum("rejected"), sum("gaps"));
     let mut faults = Vec::new();
     if refused > 0 {
-        faults.push(format!("{} records were refused and are in the quarantine", format::count(refused)));
+        let records = if refused == 1 { "record was refused and is" } else { "records were refused and are" };
+        faults.push(format!("{} {records} in the quarantine", format::count(refused)));
     }
     if gaps > 0 {
-        faults.push(format!("{} events are missing by the sources' own count", format::count(gaps)));
+        let events = if gaps == 1 { "event is" } else { "events are" };
+        faults.push(format!("{} {events} missing by the sources' own count", format::count(gaps)));
     }
-    (!faults.is_empty()).then(|| format!("The log of this month is incomplete: {}. Read every number below with that in mind.", faults.join("; ")))
+    (!faults.is_empty()).then(|| {
+        format!(
+            "The log of this month is incomplete: {}. Read every number below with that in mind.",
+            faults.join("; ")
+        )
+    })
 }
 
 /// A metric's result: the columns of its period row, or `parts` for a mix.
@@ -219,8 +246,11 @@ fn metrics(dashboard: &Dashboard, answers: &Answers) -> Map<String, Value> {
         let period = of_period(answers, name);
         if name == "exception_origin" {
             // The split of the headline is two metrics with a rate each.
-            for (part, metric) in [("surfaced_by_ai", "exceptions_surfaced_by_ai"), ("found_by_human", "found_by_human")] {
-                let mut row = period.iter().find(|row| text(row, "part") == part).map_or(Map::new(), |row| (*row).clone());
+            for (part, metric) in
+                [("surfaced_by_ai", "exceptions_surfaced_by_ai"), ("found_by_human", "found_by_human")]
+            {
+                let mut row =
+                    period.iter().find(|row| text(row, "part") == part).map_or(Map::new(), |row| (*row).clone());
                 row.remove("part");
                 metrics.insert(metric.to_owned(), result(&[&row]));
             }
@@ -235,8 +265,10 @@ fn batches(dashboard: &Dashboard, answers: &Answers) -> Vec<Value> {
     let of_batch = |batch: &str| {
         let mut metrics = Map::new();
         for name in &dashboard.metrics {
-            let rows: Vec<&Row> =
-                all(answers, name).iter().filter(|row| text(row, "grain") == "batch" && text(row, "key") == batch).collect();
+            let rows: Vec<&Row> = all(answers, name)
+                .iter()
+                .filter(|row| text(row, "grain") == "batch" && text(row, "key") == batch)
+                .collect();
             if !rows.is_empty() {
                 metrics.insert(name.clone(), result(&rows));
             }
@@ -266,8 +298,10 @@ fn json_of(engine: &Engine, request: &Request, dashboard: &Dashboard, answers: &
 
 /// `metrics.csv` with every metric at every grain, and one file for each table of another shape.
 fn csv_of(dashboard: &Dashboard, answers: &Answers) -> BTreeMap<&'static str, String> {
-    let rates = dashboard.metrics.iter().flat_map(|name| all(answers, name).iter().map(move |row| (name.as_str(), row)));
-    let columns = ["grain", "key", "part", "numerator", "denominator", "value", "ci_low", "ci_high", "pending", "status"];
+    let rates =
+        dashboard.metrics.iter().flat_map(|name| all(answers, name).iter().map(move |row| (name.as_str(), row)));
+    let columns =
+        ["grain", "key", "part", "numerator", "denominator", "value", "ci_low", "ci_high", "pending", "status"];
     let (durations, rates): (Vec<_>, Vec<_>) = rates.partition(|(_, row)| row.contains_key("p50_hours"));
     let line = |(name, row): &(&str, &Row)| -> Vec<String> {
         std::iter::once((*name).to_owned()).chain(columns.iter().map(|c| field(row.get(*c)))).collect()
@@ -283,10 +317,44 @@ fn csv_of(dashboard: &Dashboard, answers: &Answers) -> BTreeMap<&'static str, St
     let of = |name: &str| all(answers, name).iter().collect::<Vec<_>>();
     BTreeMap::from([
         ("metrics.csv", metrics),
-        ("time_to_decision.csv", table(&durations, &["grain", "key", "denominator", "p50_hours", "p90_hours", "max_hours", "pending", "pending_age_hours", "status"])),
-        ("trend.csv", table(&of("monthly_routing_exceptions"), &["month", "reviewed", "exceptions", "value", "ci_low", "ci_high", "status"])),
-        ("weeks.csv", table(&of("trend_routing_exceptions"), &["week_start", "reviewed", "exceptions", "value", "ci_low", "ci_high", "status"])),
-        ("log_health.csv", table(&of("log_health"), &["source", "day", "received", "accepted", "duplicate", "conflict", "rejected", "late", "gaps"])),
+        (
+            "time_to_decision.csv",
+            table(
+                &durations,
+                &[
+                    "grain",
+                    "key",
+                    "denominator",
+                    "p50_hours",
+                    "p90_hours",
+                    "max_hours",
+                    "pending",
+                    "pending_age_hours",
+                    "status",
+                ],
+            ),
+        ),
+        (
+            "trend.csv",
+            table(
+                &of("monthly_routing_exceptions"),
+                &["month", "reviewed", "exceptions", "value", "ci_low", "ci_high", "status"],
+            ),
+        ),
+        (
+            "weeks.csv",
+            table(
+                &of("trend_routing_exceptions"),
+                &["week_start", "reviewed", "exceptions", "value", "ci_low", "ci_high", "status"],
+            ),
+        ),
+        (
+            "log_health.csv",
+            table(
+                &of("log_health"),
+                &["source", "day", "received", "accepted", "duplicate", "conflict", "rejected", "late", "gaps"],
+            ),
+        ),
     ])
 }
 
@@ -301,7 +369,8 @@ fn field(value: Option<&Value>) -> String {
 /// RFC 4180; a field that a spreadsheet would take for a formula is marked as text.
 fn csv_line(fields: &[String]) -> String {
     let quoted = |field: &String| {
-        let is_formula = field.starts_with(['=', '+', '@', '\t', '\r']) || (field.starts_with('-') && field.parse::<f64>().is_err());
+        let is_formula =
+            field.starts_with(['=', '+', '@', '\t', '\r']) || (field.starts_with('-') && field.parse::<f64>().is_err());
         let field = if is_formula { format!("'{field}") } else { field.clone() };
         if field.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", field.replace('"', "\"\"")) } else { field }
     };
@@ -327,9 +396,10 @@ mod tests {
         let period = |month: &str| Month::parse(month).map(|m| m.period()).map(|(a, b)| (rfc3339(a), rfc3339(b)));
         let (start, end) = period("2016-12").unwrap();
         assert_eq!((start.as_str(), end.as_str()), ("2016-12-01T00:00:00.000000Z", "2017-01-01T00:00:00.000000Z"));
-        assert_eq!(period("9999-12").unwrap().1, "9999-12-31T23:59:59.999999Z");
-        assert_eq!(period("0001-01").unwrap().0, "0001-01-01T00:00:00.000000Z");
-        for bad in ["2016", "2016-13", "2016-3", "0000-01", "16-03", "2016-03-01", "x", "+016-03"] {
+        assert_eq!(period("9998-12").unwrap().1, "9999-01-01T00:00:00.000000Z");
+        assert_eq!(period("0002-01").unwrap().0, "0002-01-01T00:00:00.000000Z");
+        for bad in ["0001-12", "9999-01", "2016", "2016-13", "2016-3", "0000-01", "16-03", "2016-03-01", "x", "+016-03"]
+        {
             assert!(Month::parse(bad).is_err(), "{bad}");
         }
     }

@@ -4,8 +4,8 @@
 //! non-overlapping, committed with `dataChange=false`. Invariant: the new files are read back and hold the same
 //! multiset of leaf hashes as the old ones before the commit, let alone before anything is deleted.
 
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::time::Duration;
 
 use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
@@ -25,7 +25,10 @@ use super::table::{Committed, TableState};
 use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::event::{COLUMNS, Column, Leaf, Rows, leaves};
-use crate::limits::{APPEND_ATTEMPTS, COMPACTED_FILE_BYTES, COMPACTION_FILES, ORPHAN_SECONDS, PAGE_ROWS, SMALL_FILES_PER_MONTH, VACUUM_GRACE_SECONDS};
+use crate::limits::{
+    APPEND_ATTEMPTS, COMPACTED_FILE_BYTES, COMPACTION_FILES, ORPHAN_SECONDS, PAGE_ROWS, SMALL_FILES_PER_MONTH,
+    VACUUM_GRACE_SECONDS,
+};
 
 /// What a compaction did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -105,7 +108,8 @@ impl Store {
         for file in group {
             inputs.push(parquet::scan(&self.location.objects, file, &all, None).await?);
         }
-        let bytes_per_row = group.iter().map(|f| f.bytes).sum::<u64>() as f64 / group.iter().map(|f| f.rows).sum::<u64>().max(1) as f64;
+        let bytes_per_row =
+            group.iter().map(|f| f.bytes).sum::<u64>() as f64 / group.iter().map(|f| f.rows).sum::<u64>().max(1) as f64;
         let rows_per_file = ((COMPACTED_FILE_BYTES as f64 / bytes_per_row.max(1.0)) as usize).max(PAGE_ROWS);
         let mut merged = Merge::new(inputs).await?;
         let (mut written, mut sum) = (Vec::new(), LeafSum::default());
@@ -149,17 +153,28 @@ impl Store {
         let named: HashSet<&Path> = state.files.iter().map(|f| &f.path).collect();
         let removed: HashMap<Path, Micros> = self.table.removed(&state).await?;
         let folder = self.paths.events();
-        let listed: Vec<_> = self.location.objects.list(Some(&folder)).try_collect().await.map_err(|e| object_error("list", &folder, e))?;
+        let listed: Vec<_> = self
+            .location
+            .objects
+            .list(Some(&folder))
+            .try_collect()
+            .await
+            .map_err(|e| object_error("list", &folder, e))?;
         let now = self.clock.now();
         let mut done = Vacuumed::default();
         for meta in listed {
-            let is_data = meta.location.as_ref().ends_with(".parquet") && !meta.location.as_ref().contains("/_delta_log/");
+            let is_data =
+                meta.location.as_ref().ends_with(".parquet") && !meta.location.as_ref().contains("/_delta_log/");
             let unused_since = match removed.get(&meta.location) {
                 Some(at) => at + VACUUM_GRACE_SECONDS * SECOND,
                 None => meta.last_modified.timestamp_micros() + ORPHAN_SECONDS * SECOND,
             };
             if is_data && !named.contains(&meta.location) && unused_since < now {
-                self.location.objects.delete(&meta.location).await.map_err(|e| object_error("delete", &meta.location, e))?;
+                self.location
+                    .objects
+                    .delete(&meta.location)
+                    .await
+                    .map_err(|e| object_error("delete", &meta.location, e))?;
                 done.files += 1;
             }
         }
@@ -312,4 +327,3 @@ impl Merge {
         merged.map(Some).map_err(|e| Error::internal("cannot merge data files").because(e))
     }
 }
-

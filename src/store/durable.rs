@@ -19,8 +19,8 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyMode, CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
 };
 
 use crate::clock::Clock;
@@ -176,9 +176,10 @@ pub fn sweep_staging(dir: &FilePath, age: Duration) -> io::Result<usize> {
             continue;
         }
         let name = entry.file_name();
-        let is_staging = name.to_string_lossy().rsplit_once('#').is_some_and(|(_, digits)| {
-            !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit())
-        });
+        let is_staging = name
+            .to_string_lossy()
+            .rsplit_once('#')
+            .is_some_and(|(_, digits)| !digits.is_empty() && digits.bytes().all(|c| c.is_ascii_digit()));
         let touched = entry.metadata()?.modified()?;
         if is_staging && touched.elapsed().unwrap_or_default() > age {
             fs::remove_file(entry.path())?;

@@ -18,7 +18,9 @@ use crate::clock::SECOND;
 use crate::error::{Error, Result};
 use crate::event::columns::stored_schema;
 use crate::event::{Column, Rows};
-use crate::limits::{APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES};
+use crate::limits::{
+    APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES,
+};
 
 /// Journal objects that a fold reads at once.
 const FOLD_READ_AHEAD: usize = 4;
@@ -118,7 +120,8 @@ impl Store {
     }
 
     async fn write_months(&self, batches: impl Iterator<Item = &RecordBatch>) -> Result<Vec<DataFile>> {
-        let rows = concat_batches(&stored_schema(), batches).map_err(|e| Error::internal("cannot join journal objects").because(e))?;
+        let rows = concat_batches(&stored_schema(), batches)
+            .map_err(|e| Error::internal("cannot join journal objects").because(e))?;
         let months = tokio::task::spawn_blocking(move || -> Result<Vec<(String, RecordBatch)>> {
             Ok(split_months(&parquet::sort(&rows)?))
         });
@@ -136,7 +139,8 @@ impl Store {
             let ranges = batches.iter().map(|b| parquet::range(b, column));
             ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
         };
-        let (seq, occurred_at, recorded_at) = (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
+        let (seq, occurred_at, recorded_at) =
+            (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
         let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
         let encoded = tokio::task::spawn_blocking(move || parquet::encode(&batches, effort));
         let bytes = encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;

@@ -109,10 +109,8 @@ impl Journal {
         let Err(failure) = self.objects.put_opts(&path, bytes.clone().into(), options).await else {
             return Ok(Appended::Done);
         };
-        let is_taken = matches!(
-            failure,
-            object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }
-        );
+        let is_taken =
+            matches!(failure, object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. });
         // What became of the put must be found out now, while this writer knows its bytes: be patient.
         let mut found = self.read(&path, first_seq).await;
         for _ in 0..SETTLE_ATTEMPTS {
@@ -259,7 +257,8 @@ fn encode(rows: &RecordBatch, writer: &str) -> Result<Bytes> {
 }
 
 fn decode(bytes: Bytes, first_seq: i64, path: &Path) -> Result<Segment> {
-    let reader = FileReader::try_new(Cursor::new(bytes), None).map_err(|e| damaged(path, "it is cut off or no Arrow file").because(e))?;
+    let reader = FileReader::try_new(Cursor::new(bytes), None)
+        .map_err(|e| damaged(path, "it is cut off or no Arrow file").because(e))?;
     let metadata = reader.schema().metadata().clone();
     let format: Option<i64> = metadata.get(FORMAT_KEY).and_then(|v| v.parse().ok());
     match format {
@@ -277,7 +276,8 @@ fn decode(bytes: Bytes, first_seq: i64, path: &Path) -> Result<Segment> {
     let rows = concat_batches(&stored_schema(), batches.iter().map(conform).collect::<Result<Vec<_>>>()?.iter())
         .map_err(|e| damaged(path, "its content is broken").because(e))?;
     let seqs = Rows::new(&rows)?;
-    let is_numbered = !seqs.is_empty() && (0..seqs.len()).all(|i| seqs.long(Column::Seq, i) == Some(first_seq + i as i64));
+    let is_numbered =
+        !seqs.is_empty() && (0..seqs.len()).all(|i| seqs.long(Column::Seq, i) == Some(first_seq + i as i64));
     if !is_numbered {
         return Err(damaged(path, "its events do not carry the numbers that its name says"));
     }
@@ -348,7 +348,8 @@ mod tests {
         }
         journal.objects.put(&path, whole.into()).await.unwrap();
         assert_eq!(journal.read(&path, 7).await.unwrap_err().kind(), ErrorKind::Damaged);
-        let newer = rows(0, 1).schema().as_ref().clone().with_metadata([(FORMAT_KEY.to_owned(), "2".to_owned())].into());
+        let newer =
+            rows(0, 1).schema().as_ref().clone().with_metadata([(FORMAT_KEY.to_owned(), "2".to_owned())].into());
         let mut file = FileWriter::try_new(Vec::new(), &newer).unwrap();
         file.finish().unwrap();
         journal.objects.put(&path, file.into_inner().unwrap().into()).await.unwrap();

@@ -65,7 +65,12 @@ impl Store {
         let paths = Paths::new(&location.base, tenant)?;
         let table = Table::new(&location, &paths, clock.clone())?;
         let state = table.open().await?;
-        let missing = || Error::not_found(format!("no evidence of tenant `{tenant}` at {}; create it with `probity init`", location.url));
+        let missing = || {
+            Error::not_found(format!(
+                "no evidence of tenant `{tenant}` at {}; create it with `probity init`",
+                location.url
+            ))
+        };
         let state = state.ok_or_else(missing)?;
         Ok(Self::with(location, paths, table, state, clock))
     }
@@ -91,7 +96,15 @@ impl Store {
         let seen = self.seen.lock().unwrap_or_else(|e| e.into_inner()).clone();
         let (location, paths, clock) = (self.location.clone(), self.paths.clone(), self.clock.clone());
         let segments = self.segments.clone();
-        Self { table: self.table.clone(), journal: self.journal.clone(), seen: Mutex::new(seen), location, paths, clock, segments }
+        Self {
+            table: self.table.clone(),
+            journal: self.journal.clone(),
+            seen: Mutex::new(seen),
+            location,
+            paths,
+            clock,
+            segments,
+        }
     }
 
     /// The time and randomness of this store.
@@ -179,7 +192,9 @@ impl Store {
 
     /// Reads journal objects, those known from before without asking the store; objects that are gone are left out.
     async fn read_segments(&self, entries: &[journal::Entry]) -> Result<Vec<Segment>> {
-        let known = |entry: &journal::Entry| self.segments.lock().unwrap_or_else(|e| e.into_inner()).get(&entry.first_seq).cloned();
+        let known = |entry: &journal::Entry| {
+            self.segments.lock().unwrap_or_else(|e| e.into_inner()).get(&entry.first_seq).cloned()
+        };
         let (mut segments, mut unread) = (Vec::new(), Vec::new());
         for entry in entries {
             match known(entry) {
@@ -237,7 +252,12 @@ impl Store {
     ///
     /// # Errors
     /// When a data file cannot be read.
-    pub async fn rows_with_ids(&self, snapshot: &Snapshot, month: &str, filter: &parquet::IdFilter) -> Result<Vec<RecordBatch>> {
+    pub async fn rows_with_ids(
+        &self,
+        snapshot: &Snapshot,
+        month: &str,
+        filter: &parquet::IdFilter,
+    ) -> Result<Vec<RecordBatch>> {
         use futures::TryStreamExt;
         let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
         let mut found = Vec::new();
@@ -268,7 +288,8 @@ impl Store {
             file.lock()?;
             Ok(file)
         };
-        let failed = |e: std::io::Error| Error::unavailable(format!("cannot lock {work} of {}", self.location.url)).because(e);
+        let failed =
+            |e: std::io::Error| Error::unavailable(format!("cannot lock {work} of {}", self.location.url)).because(e);
         match tokio::task::spawn_blocking(lock).await {
             Ok(locked) => locked.map(|file| Some(Arc::new(file))).map_err(failed),
             Err(e) => Err(Error::internal("the lock task died").because(e)),

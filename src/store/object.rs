@@ -39,20 +39,25 @@ impl Location {
             return Self::open_directory(FilePath::new(text));
         };
         let unusable = |e: object_store::Error| {
-            Error::invalid(format!("cannot use store `{text}`; expected a directory, file://, s3://, gs:// or az:// URL"))
-                .because(e)
+            Error::invalid(format!(
+                "cannot use store `{text}`; expected a directory, file://, s3://, gs:// or az:// URL"
+            ))
+            .because(e)
         };
         let scheme = ObjectStoreScheme::parse(&url).map_err(|e| unusable(e.into()))?.0;
         match scheme {
             ObjectStoreScheme::Local => {
-                let path = url.to_file_path().map_err(|()| Error::invalid(format!("`{text}` names no local directory")))?;
+                let path =
+                    url.to_file_path().map_err(|()| Error::invalid(format!("`{text}` names no local directory")))?;
                 Self::open_directory(&path)
             }
-            ObjectStoreScheme::Memory => Err(Error::invalid("a memory store lives in one process only; name a directory")),
+            ObjectStoreScheme::Memory => {
+                Err(Error::invalid("a memory store lives in one process only; name a directory"))
+            }
             _ => {
-                let options = std::env::vars().map(|(k, v)| (k.to_ascii_lowercase(), v)).filter(|(k, _)| {
-                    ["aws_", "google_", "azure_"].iter().any(|prefix| k.starts_with(prefix))
-                });
+                let options = std::env::vars()
+                    .map(|(k, v)| (k.to_ascii_lowercase(), v))
+                    .filter(|(k, _)| ["aws_", "google_", "azure_"].iter().any(|prefix| k.starts_with(prefix)));
                 let (objects, base) = object_store::parse_url_opts(&url, options).map_err(unusable)?;
                 Ok(Self { url: as_directory(url), objects: Arc::from(objects), base, directory: None })
             }

@@ -29,8 +29,8 @@ use parquet::schema::types::ColumnPath;
 
 use super::snapshot::DataFile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::columns::{COLUMNS, Kind, stored_schema};
 use crate::event::Column;
+use crate::event::columns::{COLUMNS, Kind, stored_schema};
 use crate::limits::{PAGE_ROWS, ROW_GROUP_ROWS};
 
 /// How hard to compress.
@@ -72,7 +72,8 @@ pub fn encode(batches: &[RecordBatch], effort: Effort) -> Result<Bytes> {
     for batch in batches {
         let mut columns = batch.columns().to_vec();
         columns.remove(Column::OccurredMonth as usize);
-        let batch = RecordBatch::try_new(file_schema(), columns).map_err(|e| Error::internal("cannot write a data file").because(e))?;
+        let batch = RecordBatch::try_new(file_schema(), columns)
+            .map_err(|e| Error::internal("cannot write a data file").because(e))?;
         writer.write(&batch).map_err(failed)?;
     }
     writer.into_inner().map(Bytes::from).map_err(failed)
@@ -128,7 +129,10 @@ pub async fn scan(
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let path = file.path.clone();
     let unreadable = move |e: ParquetError| match missing(&e) {
-        true => Error::new(ErrorKind::NotFound, format!("data file {path} is gone: it was replaced by a compaction or deleted")),
+        true => Error::new(
+            ErrorKind::NotFound,
+            format!("data file {path} is gone: it was replaced by a compaction or deleted"),
+        ),
         false => Error::unavailable(format!("cannot read data file {path}")).because(e),
     };
     let reader = ObjectReader { objects: objects.clone(), path: file.path.clone(), bytes: file.bytes };
@@ -194,11 +198,12 @@ fn restore(batch: &RecordBatch, columns: &[Column], month: &str) -> Result<Recor
     for column in columns {
         let field = stored.field(*column as usize).clone();
         let array = match batch.column_by_name(column.name()) {
-            _ if *column == Column::OccurredMonth => Arc::new(StringViewArray::from_iter_values(
-                std::iter::repeat_n(month, batch.num_rows()),
-            )) as ArrayRef,
-            Some(array) => arrow::compute::cast(array, field.data_type())
-                .map_err(|e| Error::damaged(format!("column `{}` of a data file has another type", column.name())).because(e))?,
+            _ if *column == Column::OccurredMonth => {
+                Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(month, batch.num_rows()))) as ArrayRef
+            }
+            Some(array) => arrow::compute::cast(array, field.data_type()).map_err(|e| {
+                Error::damaged(format!("column `{}` of a data file has another type", column.name())).because(e)
+            })?,
             None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
         };
         fields.push(field);
@@ -252,7 +257,11 @@ impl IdFilter {
 
     fn lets_through(&self, array: &dyn Array) -> arrow::array::BooleanArray {
         if self.column == Column::Seq {
-            return array.as_primitive::<Int64Type>().iter().map(|v| Some(v.is_some_and(|v| self.seqs.contains(&v)))).collect();
+            return array
+                .as_primitive::<Int64Type>()
+                .iter()
+                .map(|v| Some(v.is_some_and(|v| self.seqs.contains(&v))))
+                .collect();
         }
         match array.as_string_view_opt() {
             Some(texts) => texts.iter().map(|v| Some(v.is_some_and(|v| self.texts.contains(v)))).collect(),
@@ -271,7 +280,10 @@ impl ArrowPredicate for IdPredicate {
         &self.mask
     }
 
-    fn evaluate(&mut self, batch: RecordBatch) -> std::result::Result<arrow::array::BooleanArray, arrow::error::ArrowError> {
+    fn evaluate(
+        &mut self,
+        batch: RecordBatch,
+    ) -> std::result::Result<arrow::array::BooleanArray, arrow::error::ArrowError> {
         Ok(self.filter.lets_through(batch.column(0).as_ref()))
     }
 }

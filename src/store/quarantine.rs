@@ -86,7 +86,8 @@ impl Store {
         let mut lines = Vec::new();
         for entry in refused {
             let line = Line { received_at: rfc3339(now), entry };
-            serde_json::to_writer(&mut lines, &line).map_err(|e| Error::internal("cannot write a quarantine entry").because(e))?;
+            serde_json::to_writer(&mut lines, &line)
+                .map_err(|e| Error::internal("cannot write a quarantine entry").because(e))?;
             lines.push(b'\n');
         }
         let path = self.paths.quarantine_entry(now.max(0), &self.clock.id());
@@ -108,10 +109,11 @@ impl Store {
     pub async fn expire_quarantine(&self) -> Result<usize> {
         let folder = self.paths.quarantine();
         let oldest = self.clock.now() - QUARANTINE_DAYS * DAY;
-        let listed: Vec<Path> = match self.location.objects.list(Some(&folder)).map_ok(|m| m.location).try_collect().await {
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            listed => listed.map_err(|e| object_error("list", &folder, e))?,
-        };
+        let listed: Vec<Path> =
+            match self.location.objects.list(Some(&folder)).map_ok(|m| m.location).try_collect().await {
+                Err(object_store::Error::NotFound { .. }) => Vec::new(),
+                listed => listed.map_err(|e| object_error("list", &folder, e))?,
+            };
         let mut expired = 0;
         for path in listed.into_iter().filter(|p| Paths::quarantine_time(p).is_some_and(|at| at < oldest)) {
             self.location.objects.delete(&path).await.map_err(|e| object_error("delete", &path, e))?;

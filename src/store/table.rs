@@ -95,7 +95,8 @@ impl Table {
     /// # Errors
     /// When there is no such version.
     pub async fn at_version(&self, version: i64) -> Result<TableState> {
-        let no_such = || Error::not_found(format!("the table has no version {version}; see the newest with `probity query health`"));
+        let no_such =
+            || Error::not_found(format!("the table has no version {version}; leave --as-of out to see the newest"));
         let mut delta = DeltaTable::new(self.log.clone());
         let number = u64::try_from(version).map_err(|_| no_such())?;
         delta.load_version(number).await.map_err(|e| no_such().because(e))?;
@@ -148,7 +149,9 @@ impl Table {
         match (self.open().await?, created) {
             (Some(state), _) => Ok(state),
             (None, Err(e)) => Err(self.failed("create", e)),
-            (None, Ok(_)) => Err(Error::unavailable(format!("the table {} vanished after it was created", self.log.root_url()))),
+            (None, Ok(_)) => {
+                Err(Error::unavailable(format!("the table {} vanished after it was created", self.log.root_url())))
+            }
         }
     }
 
@@ -224,7 +227,10 @@ impl Table {
         operation: DeltaOperation,
     ) -> std::result::Result<(), DeltaTableError> {
         let snapshot = state.delta.snapshot()?;
-        CommitBuilder::from(properties).with_actions(actions).build(Some(snapshot), self.log.clone(), operation).await?;
+        CommitBuilder::from(properties)
+            .with_actions(actions)
+            .build(Some(snapshot), self.log.clone(), operation)
+            .await?;
         Ok(())
     }
 
@@ -233,11 +239,18 @@ impl Table {
         let format = snapshot.metadata().configuration().get(FORMAT_KEY).and_then(|v| v.parse::<i64>().ok());
         match format {
             Some(format) if format > FORMAT => {
-                let message = format!("the store was made by a newer version (format {format}, this one reads {FORMAT}); upgrade probity");
+                let message = format!(
+                    "the store was made by a newer version (format {format}, this one reads {FORMAT}); upgrade probity"
+                );
                 return Err(Error::invalid(message));
             }
             Some(_) => {}
-            None => return Err(Error::damaged(format!("{} is a Delta table, but no evidence of probity", self.log.root_url()))),
+            None => {
+                return Err(Error::damaged(format!(
+                    "{} is a Delta table, but no evidence of probity",
+                    self.log.root_url()
+                )));
+            }
         }
         let size = snapshot.transaction_version(self.log.as_ref(), LEDGER).await.map_err(|e| self.failed("read", e))?;
         let views = snapshot.snapshot().file_views(self.log.as_ref(), None);

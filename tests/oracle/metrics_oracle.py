@@ -549,12 +549,15 @@ def log_health(events, start, end, as_of, maturity_us):
             for counts in received_counts(event):
                 day = counts.get("day")
                 if day in days if day else start <= event["recorded_at"] < end:
-                    for name in names[:5]:
+                    for name in ("duplicate", "conflict", "rejected"):
                         add(counts["source"], day, name, counts[name])
+                        add(counts["source"], day, "received", counts[name])
     sent = [e for e in events if not e["event_type"].startswith("evidence.")]
     for event in sent:
         if start <= event["occurred_at"] < end:
             late = event["recorded_at"] - event["occurred_at"] > DAY_US
+            add(event["source"], day_of(event["occurred_at"]), "received", 1)
+            add(event["source"], day_of(event["occurred_at"]), "accepted", 1)
             add(event["source"], day_of(event["occurred_at"]), "late", int(late))
     for source in {e["source"] for e in sent}:
         numbered = [e for e in sent if e["source"] == source and "source_seq" in e]
