@@ -111,13 +111,9 @@ def main() -> None:
 def duckdb_view(table: DeltaTable) -> duckdb.DuckDBPyConnection:
     """The files of the table's newest version as a view; DuckDB's delta extension would need a download."""
     lake = duckdb.connect()
-    files = lake.from_parquet(
-        [local_path(uri) for uri in table.file_uris()],
-        hive_partitioning=True,
-        hive_types_autocast=False,
-        union_by_name=True,
-    )
-    files.create_view("evidence")
+    paths = ", ".join("'" + local_path(uri).replace("'", "''") + "'" for uri in table.file_uris())
+    options = "hive_partitioning = true, hive_types_autocast = false, union_by_name = true"
+    lake.execute(f"create view evidence as select * from read_parquet([{paths}], {options})")
     return lake
 
 
@@ -190,9 +186,9 @@ def check_headline(lake: duckdb.DuckDBPyConnection, probity: str, store: Path, r
 
 
 def show(seen: dict[str, list[int]]) -> None:
-    print(f"{'':24}" + "".join(f"{reader:>20}" for reader in seen))
+    print(f"{'':24}" + "".join(f"{reader:>24}" for reader in seen))
     for row, name in enumerate(FACTS):
-        print(f"{name:24}" + "".join(f"{facts[row]:>20,}" for facts in seen.values()))
+        print(f"{name:24}" + "".join(f"{facts[row]:>24,}" for facts in seen.values()))
 
 
 def same(what: str, found: object, expected: object) -> None:

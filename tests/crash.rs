@@ -41,7 +41,8 @@ fn kill_9_loses_no_acknowledged_event_and_repeats_none() {
         let delay = std::time::Duration::from_millis(random.random_range(20..1_500));
         let killer = std::thread::spawn(move || {
             std::thread::sleep(delay);
-            let _ = std::process::Command::new("kill").args(["-9", &format!("-{group}")]).status();
+            // Without `--` some versions of kill take the first digit of a negative number for all of it: -1.
+            let _ = std::process::Command::new("kill").args(["-9", "--", &format!("-{group}")]).status();
         });
         for line in output.lines().map_while(Result::ok) {
             if let Ok(answer) = serde_json::from_str::<serde_json::Value>(&line) {

@@ -7,6 +7,7 @@ mod commands;
 mod crash;
 mod ingest;
 mod metrics;
+mod power;
 mod races;
 mod real_log;
 mod s3;

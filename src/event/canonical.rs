@@ -205,6 +205,23 @@ mod tests {
         assert!(text.contains("\"comment_digest\":\"") && text.contains("\"old_value_digest\":\""));
     }
 
+    /// Computed apart from this program: Python's json with sorted keys, hmac and hashlib.
+    #[test]
+    fn digests_and_leaf_equal_an_independent_computation() {
+        let text = canonical(
+            r#"{"event_id":"1","occurred_at":"2026-03-01T09:00:00Z","old_value":"top secret","comment":"é\"\n"}"#,
+        );
+        let expected = concat!(
+            r#"{"comment_digest":"NISFe1VdQtz0j6AcF29NE9OrciHKxM2CwRBk8tEIKYE","event_id":"1","#,
+            r#""occurred_at":"2026-03-01T09:00:00.000000Z","#,
+            r#""old_value_digest":"4uqyEx7kZPXLuCCaQ8Z1H8qJjzJYEYi3uBS80CHWsJc","#,
+            r#""recorded_at":"2026-03-01T09:00:00.000000Z","seq":"7","v":1}"#,
+        );
+        assert_eq!(text, expected);
+        let leaf: String = leaf_hash(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(leaf, "85561214b74de1b9d1c0400f47f5cc179b1f9c850e3f609b2806e98ea1d39ff3");
+    }
+
     #[test]
     fn the_leaf_of_nothing_is_that_of_rfc_6962() {
         let hex: String = leaf_hash(b"").iter().map(|b| format!("{b:02x}")).collect();
