@@ -23,8 +23,8 @@ pub struct Cli {
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
 pub struct Global {
-    /// Directory or URL of the store (file://, s3://, gs://, az://)
-    #[arg(long, global = true, env = "PROBITY_STORE", value_name = "URL")]
+    /// Directory or URL of the store (file://, s3://, gs://, az://) [env: PROBITY_STORE] [default: ./probity-data]
+    #[arg(long, global = true, value_name = "URL")]
     pub store: Option<String>,
     /// Tenant inside the store
     #[arg(long, global = true, default_value = "default", value_name = "NAME")]
@@ -42,8 +42,10 @@ pub struct Global {
 
 impl Global {
     /// Where the store is.
-    pub fn store(&self) -> &str {
-        self.store.as_deref().unwrap_or("./probity-data")
+    pub fn store(&self) -> String {
+        // Read here and not by the parser: `demo` must not fill the store that the environment names.
+        let named = self.store.clone().or_else(|| std::env::var("PROBITY_STORE").ok().filter(|s| !s.is_empty()));
+        named.unwrap_or_else(|| "./probity-data".to_owned())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::store::object::Location;
 /// # Errors
 /// When the place cannot be written.
 pub async fn init(global: &Global, out: &Output) -> Result<Answer> {
-    let store = Store::create(Location::open(global.store())?, &global.tenant, Clock::system()).await?;
+    let store = Store::create(Location::open(&global.store())?, &global.tenant, Clock::system()).await?;
     let size = store.head().await?.0.size;
     out.say(&format!("{} is ready for evidence of tenant `{}`; it holds {size} events", store.url(), global.tenant));
     out.json(&json!({"store": store.url(), "tenant": global.tenant, "size": size}))?;

@@ -70,6 +70,11 @@ fn is_broken_pipe(err: &Error) -> bool {
 
 async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
     let global = &cli.global;
+    let is_writing =
+        matches!(cli.command, Command::Init | Command::Ingest(_) | Command::Maintain(_) | Command::Demo(_));
+    if is_writing && global.as_of.is_some() {
+        return Err(Error::invalid("--as-of is for commands that read; this one writes now"));
+    }
     match &cli.command {
         Command::Init => maintain::init(global, out).await,
         Command::Ingest(args) => ingest::run(global, args, out).await,
@@ -86,14 +91,14 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
 /// # Errors
 /// When there is none.
 pub async fn open(global: &Global) -> Result<Store> {
-    Store::open(Location::open(global.store())?, &global.tenant, Clock::system()).await
+    Store::open(Location::open(&global.store())?, &global.tenant, Clock::system()).await
 }
 
 /// Opens the store, or creates a local one and says so.
 async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
     match open(global).await {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            let location = Location::open(global.store())?;
+            let location = Location::open(&global.store())?;
             if location.directory.is_none() {
                 return Err(e);
             }

@@ -115,12 +115,14 @@ pub struct JsonDecoder<R> {
     records: Records<R>,
     file: Arc<str>,
     clock: Clock,
+    /// A failure met while a batch was gathered: told after the batch.
+    failure: Option<Error>,
 }
 
 impl<R: Read> JsonDecoder<R> {
     /// Decodes what `reader` gives; `file` names it in refusals.
     pub fn new(reader: R, file: &str, clock: Clock) -> Self {
-        Self { records: Records::new(reader), file: file.into(), clock }
+        Self { records: Records::new(reader), file: file.into(), clock, failure: None }
     }
 
     /// The next batch; none at the end.
@@ -128,12 +130,21 @@ impl<R: Read> JsonDecoder<R> {
     /// # Errors
     /// When the reader fails.
     pub fn next_batch(&mut self) -> Result<Option<Incoming>> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let mut gathered = Gathered::default();
         let (mut raw, mut ranges) = (Vec::new(), Vec::new());
         let now = self.clock.now();
         while gathered.len() < BATCH_EVENTS && raw.len() < BATCH_BYTES && gathered.refused_bytes < BATCH_BYTES as u64 {
-            let unreadable = |e| Error::unavailable(format!("cannot read {}", self.file)).because(e);
-            match self.records.next_record().map_err(unreadable)? {
+            let record = match self.records.next_record() {
+                Ok(record) => record,
+                Err(e) => {
+                    self.failure = Some(Error::unavailable(format!("cannot read {}", self.file)).because(e));
+                    break;
+                }
+            };
+            match record {
                 None => break,
                 Some(Record::Whole { bytes, line }) => {
                     let origin = Origin { file: self.file.clone(), line };
@@ -150,6 +161,11 @@ impl<R: Read> JsonDecoder<R> {
                     gathered.refuse(entry, head.len());
                 }
             }
+        }
+        if gathered.len() == 0
+            && let Some(failure) = self.failure.take()
+        {
+            return Err(failure);
         }
         let consumed = self.records.bytes_read();
         Ok(gathered.finish(consumed).map(|(rows, origins, refused)| Incoming {
