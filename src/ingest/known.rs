@@ -99,7 +99,10 @@ impl Known {
 
     /// Learns the ids that other writers appended since: from the journal where they are there still; months
     /// that were folded meanwhile are loaded again when they are needed.
-    fn catch_up(&mut self, snapshot: &Snapshot) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the journal's rows cannot be read.
+    pub fn catch_up(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.folded > self.upto {
             let upto = self.upto;
             let changed =

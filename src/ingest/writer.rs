@@ -118,7 +118,10 @@ impl<'a> Writer<'a> {
         let rows = builder.finish();
         let _queued = self.store.queue("append").await?;
         for _ in 0..APPEND_ATTEMPTS {
-            let (head, _) = self.head().await?;
+            let (head, snapshot) = self.head().await?;
+            // Appending moves the known prefix: what others appended since must be in it before.
+            self.known.catch_up(&snapshot)?;
+            drop(snapshot);
             if self.try_append(head, &rows).await?.is_some() {
                 return Ok(());
             }

@@ -129,13 +129,16 @@ impl Staged {
     /// Syncs the bytes, gives them their name, syncs the directory.
     fn publish(&self, is_create: bool) -> io::Result<PutResult> {
         self.file.sync_all()?;
-        if is_create {
-            fs::hard_link(&self.staging, &self.path)?;
+        let named = if is_create {
+            let linked = fs::hard_link(&self.staging, &self.path);
             let _ = fs::remove_file(&self.staging);
+            linked
         } else {
-            fs::rename(&self.staging, &self.path)?;
-        }
+            fs::rename(&self.staging, &self.path)
+        };
+        // Also before "already exists" is answered: that answer proves durability to whoever put the name.
         sync_dir(self.path.parent().unwrap_or(FilePath::new("/")))?;
+        named?;
         Ok(PutResult { e_tag: None, version: None })
     }
 }

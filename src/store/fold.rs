@@ -158,10 +158,15 @@ impl Store {
         Ok(DataFile { path, bytes: length, rows, month: month.to_owned(), seq, occurred_at, recorded_at })
     }
 
-    /// Deletes files that no commit names; what cannot be deleted now is left to vacuum.
+    /// Deletes files that no commit ever named; where that cannot be told, they are left to vacuum.
     pub(super) async fn discard(&self, files: &[DataFile]) {
+        let Ok(now) = self.table().await else { return };
+        let Ok(removed) = self.table.removed(&now).await else { return };
         for file in files {
-            let _ = self.location.objects.delete(&file.path).await;
+            let is_named = now.files.iter().any(|named| named.path == file.path) || removed.contains_key(&file.path);
+            if !is_named {
+                let _ = self.location.objects.delete(&file.path).await;
+            }
         }
     }
 

@@ -121,7 +121,11 @@ impl Journal {
             found = self.read(&path, first_seq).await;
         }
         match found {
-            Ok(Some(segment)) if segment.writer == writer => Ok(Appended::Done),
+            Ok(Some(segment)) if segment.writer == writer && is_taken => Ok(Appended::Done),
+            // There, but whether it is durable was not answered: only a put that finds it taken proves that.
+            Ok(Some(segment)) if segment.writer == writer => {
+                Ok(Appended::Unknown(object_error("write", &path, failure)))
+            }
             Ok(Some(_)) => Ok(Appended::Lost),
             Ok(None) if is_taken => Ok(Appended::Lost),
             Err(e) if e.kind() == ErrorKind::Damaged => match self.remove_torn(&path, &bytes, writer).await? {
@@ -152,13 +156,8 @@ impl Journal {
         if !is_ours {
             return Ok(false);
         }
-        while let Err(e) = self.delete(vec![path.clone()]).await {
-            attempts += 1;
-            if attempts > 2 * SETTLE_ATTEMPTS {
-                return Err(e);
-            }
-            tokio::time::sleep(SETTLE_PAUSE).await;
-        }
+        // Once only: if the answer is lost, the next put finds out, and whose object is there by then.
+        let _ = self.delete(vec![path.clone()]).await;
         Ok(true)
     }
 

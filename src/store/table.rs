@@ -172,7 +172,7 @@ impl Table {
         };
         // The answer may have been lost: the table itself says whether the commit is in it.
         let now = self.refresh(state).await?;
-        let is_ours = files.iter().all(|file| now.files.iter().any(|f| f.path == file.path));
+        let is_ours = self.has_committed(&now, files).await?;
         match (is_ours && now.size >= size, now.version > state.version) {
             (true, _) => Ok(Committed::Done),
             (false, true) => Ok(Committed::Lost),
@@ -193,11 +193,21 @@ impl Table {
             return Ok(Committed::Done);
         };
         let now = self.refresh(state).await?;
-        match (new.iter().all(|file| now.files.iter().any(|f| f.path == file.path)), now.version > state.version) {
+        match (self.has_committed(&now, new).await?, now.version > state.version) {
             (true, _) => Ok(Committed::Done),
             (false, true) => Ok(Committed::Lost),
             (false, false) => Err(self.failed("commit to", failure)),
         }
+    }
+
+    /// Whether a commit named `files`: it is atomic, so one of them, there or removed since, tells it.
+    async fn has_committed(&self, now: &TableState, files: &[DataFile]) -> Result<bool> {
+        let is_there = |file: &DataFile| now.files.iter().any(|f| f.path == file.path);
+        if files.iter().any(is_there) {
+            return Ok(true);
+        }
+        let removed = self.removed(now).await?;
+        Ok(files.iter().any(|file| removed.contains_key(&file.path)))
     }
 
     /// Writes a Delta checkpoint of `state`, so that opening the table replays few commits.
