@@ -168,7 +168,7 @@ impl<R: Read> JsonDecoder<R> {
             return Err(failure);
         }
         let consumed = self.records.bytes_read();
-        Ok(gathered.finish(consumed).map(|(rows, origins, refused)| Incoming {
+        Ok(gathered.finish().map(|(rows, origins, refused)| Incoming {
             rows,
             origins,
             raw: RawRows::Bytes(raw, ranges),
@@ -217,7 +217,7 @@ pub fn decode_mapped(batch: RecordBatch, fallback_file: &str, clock: &Clock) -> 
         }
     }
     let consumed = columns.place(batch.num_rows().saturating_sub(1)).1.unwrap_or(0);
-    Ok(gathered.finish(consumed).map(|(rows, origins, refused)| Incoming {
+    Ok(gathered.finish().map(|(rows, origins, refused)| Incoming {
         rows,
         origins,
         raw: RawRows::Mapped(batch, at),
@@ -274,7 +274,7 @@ impl Gathered {
         self.refused.push(entry);
     }
 
-    fn finish(mut self, _consumed: u64) -> Option<(RecordBatch, Vec<Origin>, Vec<Refused>)> {
+    fn finish(mut self) -> Option<(RecordBatch, Vec<Origin>, Vec<Refused>)> {
         (self.len() > 0).then(|| (self.builder.finish(), self.origins, self.refused))
     }
 }

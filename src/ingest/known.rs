@@ -65,12 +65,9 @@ impl Known {
         }
         let mut verdicts = vec![Verdict::New; view.len()];
         for (month, members) in months {
-            let suspects = self.suspects(store, snapshot, &month, &view, &members).await?;
+            let suspects = self.suspects(snapshot, &month, &view, &members).await?;
             if !suspects.is_empty() {
-                let stored = stored_rows(store, snapshot, &month, &view, &suspects).await?;
-                for row in suspects {
-                    verdicts[row] = stored.verdict(&view, row);
-                }
+                compare_stored(store, snapshot, &month, (&view, &suspects), &mut verdicts).await?;
             }
             within_batch(&view, &members, &mut verdicts);
         }
@@ -125,7 +122,6 @@ impl Known {
     /// The rows of a month that may be there already.
     async fn suspects(
         &mut self,
-        store: &Store,
         snapshot: &Snapshot,
         month: &str,
         view: &Rows<'_>,
@@ -141,7 +137,7 @@ impl Known {
             return Ok(members.to_vec());
         }
         if entry.ids.is_none() {
-            let ids = self.load(store, snapshot, month).await?;
+            let ids = self.load(snapshot, month).await?;
             self.make_room(ids.len());
             self.months.entry(month.to_owned()).or_default().ids = Some(ids);
         }
@@ -151,8 +147,7 @@ impl Known {
     }
 
     /// All ids of a month, from the table and the journal.
-    async fn load(&self, store: &Store, snapshot: &Snapshot, month: &str) -> Result<HashSet<u64>> {
-        let _ = store;
+    async fn load(&self, snapshot: &Snapshot, month: &str) -> Result<HashSet<u64>> {
         let mut ids = HashSet::new();
         for file in snapshot.files.iter().filter(|f| f.month == month) {
             let mut batches = scan(&snapshot.objects, file, &[Column::EventId, Column::Source], None).await?;
@@ -201,42 +196,32 @@ fn within_batch(view: &Rows<'_>, members: &[usize], verdicts: &mut [Verdict]) {
     }
 }
 
-/// Stored events that may equal suspects.
-struct Stored {
-    batches: Vec<RecordBatch>,
-    places: HashMap<(String, String), (usize, usize)>,
-}
-
-async fn stored_rows(
+/// Compares suspects with the stored events that have their ids.
+async fn compare_stored(
     store: &Store,
     snapshot: &Snapshot,
     month: &str,
-    view: &Rows<'_>,
-    suspects: &[usize],
-) -> Result<Stored> {
+    (view, suspects): (&Rows<'_>, &[usize]),
+    verdicts: &mut [Verdict],
+) -> Result<()> {
     let ids: HashSet<String> = suspects.iter().map(|row| key(view, *row).1.to_owned()).collect();
-    let filter = IdFilter::event_ids(ids);
-    let mut batches = store.rows_with_ids(snapshot, month, &filter).await?;
+    let mut batches = store.rows_with_ids(snapshot, month, &IdFilter::event_ids(ids)).await?;
     batches.extend(snapshot.journal.iter().cloned());
+    let stored = batches.iter().map(Rows::new).collect::<Result<Vec<_>>>()?;
     let wanted: HashSet<(&str, &str)> = suspects.iter().map(|row| key(view, *row)).collect();
     let mut places = HashMap::new();
-    for (i, batch) in batches.iter().enumerate() {
-        let rows = Rows::new(batch)?;
-        for row in 0..rows.len() {
-            let (source, id) = key(&rows, row);
-            if wanted.contains(&(source, id)) && rows.text(Column::OccurredMonth, row) == Some(month) {
-                places.insert((source.to_owned(), id.to_owned()), (i, row));
-            }
+    for rows in &stored {
+        let of_month = (0..rows.len()).filter(|row| rows.text(Column::OccurredMonth, *row) == Some(month));
+        for row in of_month.filter(|row| wanted.contains(&key(rows, *row))) {
+            places.insert(key(rows, row), (rows, row));
         }
     }
-    Ok(Stored { batches, places })
-}
-
-impl Stored {
-    fn verdict(&self, view: &Rows<'_>, row: usize) -> Verdict {
-        let (source, id) = key(view, row);
-        let Some((batch, at)) = self.places.get(&(source.to_owned(), id.to_owned())) else { return Verdict::New };
-        let is_same = Rows::new(&self.batches[*batch]).is_ok_and(|stored| view.same_content(row, &stored, *at));
-        if is_same { Verdict::Duplicate } else { Verdict::Conflict }
+    for &row in suspects {
+        verdicts[row] = match places.get(&key(view, row)) {
+            None => Verdict::New,
+            Some((rows, at)) if view.same_content(row, rows, *at) => Verdict::Duplicate,
+            Some(_) => Verdict::Conflict,
+        };
     }
+    Ok(())
 }

@@ -58,6 +58,17 @@ pub enum ParamValue {
     Null,
 }
 
+impl std::fmt::Display for ParamValue {
+    /// As it is written on the command line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::String(text)) => f.write_str(&text),
+            Ok(value) => write!(f, "{value}"),
+            Err(_) => Err(std::fmt::Error),
+        }
+    }
+}
+
 fn as_rfc3339<S: serde::Serializer>(at: &Micros, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*at))
 }

@@ -44,14 +44,3 @@ pub fn count(row: &Row, column: &str) -> Option<u64> {
 pub fn number(row: &Row, column: &str) -> Option<f64> {
     row.get(column).and_then(Value::as_f64)
 }
-
-impl std::fmt::Display for crate::query::types::ParamValue {
-    /// As it is written on the command line.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match serde_json::to_value(self) {
-            Ok(Value::String(text)) => f.write_str(&text),
-            Ok(value) => write!(f, "{value}"),
-            Err(_) => Err(std::fmt::Error),
-        }
-    }
-}

@@ -170,14 +170,7 @@ impl Table {
         let Err(failure) = self.commit(state, properties, adds, operation).await else {
             return Ok(Committed::Done);
         };
-        // The answer may have been lost: the table itself says whether the commit is in it.
-        let now = self.refresh(state).await?;
-        let is_ours = self.has_committed(&now, files).await?;
-        match (is_ours && now.size >= size, now.version > state.version) {
-            (true, _) => Ok(Committed::Done),
-            (false, true) => Ok(Committed::Lost),
-            (false, false) => Err(self.failed("commit to", failure)),
-        }
+        self.settle(state, files, failure).await
     }
 
     /// Commits the replacement of `old` files by `new` ones that hold the same rows.
@@ -192,8 +185,13 @@ impl Table {
         let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
             return Ok(Committed::Done);
         };
+        self.settle(state, new, failure).await
+    }
+
+    /// What became of a commit of `files` that failed: the answer may have been lost, the table tells.
+    async fn settle(&self, state: &TableState, files: &[DataFile], failure: DeltaTableError) -> Result<Committed> {
         let now = self.refresh(state).await?;
-        match (self.has_committed(&now, new).await?, now.version > state.version) {
+        match (self.has_committed(&now, files).await?, now.version > state.version) {
             (true, _) => Ok(Committed::Done),
             (false, true) => Ok(Committed::Lost),
             (false, false) => Err(self.failed("commit to", failure)),
