@@ -34,10 +34,12 @@
 //! |---|---|---|
 //! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
-//! | [`analysis`] | arithmetic that SQL cannot state well: intervals | no I/O, knows no event |
+//! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
+//! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |
 //! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, quarantine | no SQL |
 //! | [`ingest`] | framing, mappings, duplicate detection, the writer, counts | no queries |
 //! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
+//! | [`incident`] | the rules of a policy that open draft incidents | decides nothing for a person |
 //! | [`report`] | dashboards and answers become pages, JSON, CSV | computes no number |
 //! | [`server`] | a finished page on loopback | no computation |
 //! | [`cli`] | one file per verb; words, results, exit codes | no computation |
@@ -46,7 +48,10 @@
 //! `axum` in `server`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
 //!
 //! SQL lives in `queries/`, one file a question, with a parsed header; `dashboards/` says which questions a page
-//! answers. Adding a metric is a file in `queries/metrics/`, a line in `query::shipped` and, to show it, a
+//! answers. A control gives one row per item that it judges; the engine counts them, so that missing data never
+//! passes. A policy is a `config.changed` event of the engine's own source: SQL reads it through the views
+//! `policies` and `policy_rules`, and judges every event by the policy in force at its time. Views that are read
+//! many times over are computed once a session (`query::views`). Adding a metric is a file in `queries/metrics/`, a line in `query::shipped` and, to show it, a
 //! block in `dashboards/`.
 //!
 //! # Invariants, and what holds them
@@ -78,7 +83,11 @@ pub mod limits;
 #[cfg(feature = "engine")]
 pub mod cli;
 #[cfg(feature = "engine")]
+pub mod incident;
+#[cfg(feature = "engine")]
 pub mod ingest;
+#[cfg(feature = "engine")]
+pub mod policy;
 #[cfg(feature = "engine")]
 pub mod query;
 #[cfg(feature = "engine")]

@@ -10,6 +10,8 @@ pub const QUARANTINE_RAW_BYTES: usize = 64 * 1024;
 pub const QUARANTINE_DAYS: i64 = 90;
 /// Bytes of `event_id` and `source`: they are keys, held in memory while duplicates are sought.
 pub const ID_BYTES: usize = 256;
+/// Bytes of a policy document: it is the value of one event, and a person has to read it.
+pub const POLICY_BYTES: usize = 256 * 1024;
 /// Nesting of JSON values in a record; deeper input is refused before it can exhaust a stack.
 pub const JSON_DEPTH: usize = 64;
 /// Hours that an event may lie ahead of the clock: clocks of sources differ, time travel does not happen.

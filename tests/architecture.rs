@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LINES: [&[&str]; 7] = [
+const LINES: [&[&str]; 8] = [
     &["error", "limits", "clock"],
     &["event", "analysis"],
+    &["policy"],
     &["store"],
     &["ingest", "query"],
-    &["report"],
+    &["incident", "report"],
     &["server"],
     &["cli"],
 ];

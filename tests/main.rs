@@ -4,10 +4,13 @@ mod support;
 
 mod architecture;
 mod commands;
+mod controls;
 mod crash;
+mod governance;
 mod ingest;
 mod metrics;
 mod power;
+mod presets;
 mod races;
 mod real_log;
 mod s3;

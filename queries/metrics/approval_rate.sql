@@ -1,10 +1,12 @@
 -- question: What share of the actions decided was approved?
--- grain:    one row per period, workflow and batch; a batch with an action in the period counts
---           whole
+-- grain:    one row per key of each grain; a batch with an action in the period counts whole, every
+--           other row holds the actions of the period
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, issue_type, rule_version,
+--                                 prompt_version, model_version, segment, permission_level,
+--                                 permission_area, operation or reviewer
+--           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    final decision approved or approved_with_changes
 --           denominator  int64    those and rejected
 --           value        float64  numerator / denominator; null when nothing is in it
@@ -23,7 +25,7 @@ with scoped as (
         final_decision,
         is_unresolved,
         cohort_at >= $period_start and cohort_at < $period_end as is_in_period
-    from action_scopes
+    from decision_scopes
     union all
     select 'period', null, null, false, true
 ),
@@ -57,5 +59,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

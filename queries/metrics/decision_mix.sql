@@ -1,10 +1,12 @@
 -- question: How were the actions first decided?
--- grain:    one row per decision in each period, workflow and batch; a batch with an action in the
---           period counts whole
+-- grain:    one row per decision for each key of each grain; a batch with an action in the period
+--           counts whole, every other row holds the actions of the period
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, issue_type, rule_version,
+--                                 prompt_version, model_version, segment, permission_level,
+--                                 permission_area or operation
+--           key          utf8     null for the period, else the value of that attribute
 --           part         utf8     approved, approved_with_changes, rejected, escalated; always all four
 --           numerator    int64    actions whose first decision this is
 --           denominator  int64    actions first decided in one of the four ways
@@ -77,5 +79,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key, part
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key, part

@@ -1,12 +1,14 @@
 -- question: Did the agent surface the routing exceptions, or did people find them?
--- grain:    one row per part in each period, workflow and batch; a batch with a review in the period
---           counts whole
+-- grain:    one row per part for each key of each grain; a batch with a review in the period counts
+--           whole, every other row holds the records reviewed in it
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
 --           maturity_days  int64      = 30  days that a correction may take
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
+--                                 model_version
+--                                 model_version
+--           key          utf8     null for the period, else the value of that attribute
 --           part         utf8     surfaced_by_ai or found_by_human; they add up to the headline
 --           numerator    int64    records of the headline, each in one part
 --           denominator  int64    records reviewed, flagged or not
@@ -128,5 +130,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key, part
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key, part

@@ -1,12 +1,14 @@
 -- question: Which kinds of routing exception were there?
--- grain:    one row per kind in each period, workflow and batch; a batch with a review in the period
---           counts whole
+-- grain:    one row per kind for each key of each grain; a batch with a review in the period counts
+--           whole, every other row holds the records reviewed in it
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
 --           maturity_days  int64      = 30  days that a correction may take
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
+--                                 model_version
+--                                 model_version
+--           key          utf8     null for the period, else the value of that attribute
 --           part         utf8     the five kinds, always all of them
 --           numerator    int64    records with an exception of this kind, each once
 --           denominator  int64    records reviewed, flagged or not
@@ -113,5 +115,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key, part
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key, part

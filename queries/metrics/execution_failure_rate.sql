@@ -1,10 +1,12 @@
 -- question: What share of the actions attempted did not clearly succeed in the end?
--- grain:    one row per period, workflow and batch; a batch with an action in the period counts
---           whole
+-- grain:    one row per key of each grain; a batch with an action in the period counts whole, every
+--           other row holds the actions of the period
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, issue_type, rule_version,
+--                                 prompt_version, model_version, segment, permission_level,
+--                                 permission_area or operation
+--           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    last attempt failed, partial or unknown
 --           denominator  int64    executed with outcome succeeded, failed, partial or unknown
 --           value        float64  numerator / denominator; null when nothing is in it
@@ -33,9 +35,7 @@ counts as (
         grain,
         key,
         count(*) filter (where any_attempted and last_attempt_outcome <> 'succeeded') as numerator,
-        count(*) filter (
-            where any_attempted
-        ) as denominator,
+        count(*) filter (where any_attempted) as denominator,
         count(*) filter (where is_undecided) as pending
     from scoped
     where is_in_period or grain = 'batch'
@@ -58,5 +58,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

@@ -1,12 +1,14 @@
 -- question: What share of the actions with a verdict was wrong?
--- grain:    one row per period, workflow and batch; a batch with an action in the period counts
---           whole
+-- grain:    one row per key of each grain; a batch with an action in the period counts whole, every
+--           other row holds the actions of the period
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
 --           maturity_days  int64      = 30  days that a correction may take
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, issue_type, rule_version,
+--                                 prompt_version, model_version, segment, permission_level,
+--                                 permission_area or operation
+--           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    verdict false_positive
 --           denominator  int64    verdict true_positive or false_positive
 --           value        float64  numerator / denominator; null when nothing is in it
@@ -21,21 +23,19 @@
 
 with graded as (
     select
-        g.grain,
-        case g.grain when 'workflow' then v.workflow when 'batch' then v.batch_id end as key,
-        v.cohort_at,
-        v.is_unresolved,
+        grain,
+        key,
+        cohort_at,
+        is_unresolved,
         coalesce(
-            v.verdict,
+            verdict,
             case
-                when v.corrected_at < v.cohort_at + cast(concat($maturity_days, ' days') as interval)
+                when corrected_at < cohort_at + cast(concat($maturity_days, ' days') as interval)
                     then 'true_positive'
             end
         ) as verdict,
-        v.cohort_at >= $period_start and v.cohort_at < $period_end as is_in_period
-    from verdicts as v
-    cross join (values ('period'), ('workflow'), ('batch')) as g (grain)
-    where g.grain <> 'batch' or v.batch_id is not null
+        cohort_at >= $period_start and cohort_at < $period_end as is_in_period
+    from verdict_scopes
     union all
     select 'period', null, null, false, null, true
 ),
@@ -69,5 +69,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

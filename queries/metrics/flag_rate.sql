@@ -1,9 +1,12 @@
 -- question: On what share of the records reviewed did the agent propose something?
--- grain:    one row per period, workflow and batch; a batch with a review in the period counts whole
+-- grain:    one row per key of each grain; a batch with a review in the period counts whole, every
+--           other row holds the records reviewed in it
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
+--                                 model_version
+--                                 model_version
+--           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    records with an action.proposed, each once
 --           denominator  int64    records reviewed, flagged or not
 --           value        float64  numerator / denominator; null when nothing is in it
@@ -82,5 +85,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

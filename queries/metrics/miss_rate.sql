@@ -1,11 +1,14 @@
 -- question: Of the records that needed a correction, what share had the agent missed?
--- grain:    one row per period, workflow and batch; a batch with a review in the period counts whole
+-- grain:    one row per key of each grain; a batch with a review in the period counts whole, every
+--           other row holds the records reviewed in it
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
 --           maturity_days  int64      = 30  days that a correction may take
--- returns:  grain        utf8     period, workflow or batch
---           key          utf8     null for the period, else workflow or batch_id
+-- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
+--                                 model_version
+--                                 model_version
+--           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    records corrected by a person with no proposal before
 --           denominator  int64    records corrected, or with an action that was right
 --           value        float64  numerator / denominator; null when nothing is in it
@@ -123,5 +126,5 @@ select
     end as status
 from counts
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

@@ -2,7 +2,8 @@
 -- grain:    one row per month
 -- params:   period_end     timestamp  half-open
 --           as_of          timestamp
---           maturity_days  int64      = 30  days that a correction may take
+--           maturity_days  int64      = 30     days that a correction may take
+--           time_zone      utf8       = 'UTC'  in which the months begin
 -- returns:  month       utf8     YYYY-MM
 --           reviewed    int64    records reviewed, flagged or not
 --           exceptions  int64    records of them that turned out to be a routing exception
@@ -11,14 +12,17 @@
 --           ci_high     float64
 --           status      utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
--- why:      each UTC month is a period of its own for routing_exception_rate; the last is the one in
+-- why:      each month is a period of its own for routing_exception_rate; the last is the one in
 --           which the period ends. All six are there, so that a gap shows as a gap.
 
 with months as (
     select
         date_trunc(
             'month',
-            arrow_cast($period_end, 'Timestamp(Microsecond, Some("UTC"))') - interval '1 microsecond'
+            local_time(
+                arrow_cast($period_end, 'Timestamp(Microsecond, Some("UTC"))') - interval '1 microsecond',
+                $time_zone
+            )
         ) - before as month_at
     from (
         values
@@ -28,15 +32,16 @@ with months as (
 ),
 reviews as (
     select
-        to_char(date_trunc('month', reviewed_at), '%Y-%m') as month,
+        to_char(local_time(reviewed_at, $time_zone), '%Y-%m') as month,
         system,
         record_type,
         record_id,
         min(reviewed_at) as reviewed_at,
         min(event_order) as review_order
     from reviewed
-    where reviewed_at >= (select min(month_at) from months) and reviewed_at < $period_end
-    group by to_char(date_trunc('month', reviewed_at), '%Y-%m'), system, record_type, record_id
+    where reviewed_at >= (select utc_time(min(month_at), $time_zone) from months)
+      and reviewed_at < $period_end
+    group by to_char(local_time(reviewed_at, $time_zone), '%Y-%m'), system, record_type, record_id
 ),
 outcomes as (
     select

@@ -1,11 +1,13 @@
 -- question: How long did the first decision on a proposal take?
--- grain:    one row per period, workflow and batch; a batch with an action in the period counts
---           whole
+-- grain:    one row per key of each grain; a batch with an action in the period counts whole, every
+--           other row holds the actions of the period
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
--- returns:  grain              utf8     period, workflow or batch
---           key                utf8     null for the period, else workflow or batch_id
+-- returns:  grain              utf8     period, workflow, batch, issue_type, rule_version,
+--                                       prompt_version, model_version, segment, permission_level,
+--                                       permission_area, operation or reviewer
+--           key                utf8     null for the period, else the value of that attribute
 --           denominator        int64    proposals with a first decision
 --           p50_hours          float64  nearest rank; null when nothing was decided
 --           p90_hours          float64
@@ -24,36 +26,36 @@ with scoped as (
         cast(first_decision_at as bigint) - cast(proposed_at as bigint) as duration_us,
         case when is_undecided then cast(proposed_at as bigint) end as pending_since_us,
         cohort_at >= $period_start and cohort_at < $period_end as is_in_period
-    from action_scopes
+    from first_decision_scopes
     where has_proposal
     union all
     select 'period', null, null, null, true
 ),
-ranked as (
+lists as (
     select
         grain,
         key,
-        duration_us,
-        pending_since_us,
-        is_in_period,
-        row_number() over (partition by grain, key order by duration_us nulls last) as position,
-        count(duration_us) over (partition by grain, key) as decided
+        array_agg(duration_us) filter (where duration_us is not null) as durations_us,
+        count(duration_us) as denominator,
+        max(duration_us) as max_us,
+        count(pending_since_us) as pending,
+        cast($as_of as bigint) - min(pending_since_us) as pending_age_us
     from scoped
     where is_in_period or grain = 'batch'
+    group by grain, key
+    having bool_or(is_in_period)
 ),
 summaries as (
     select
         grain,
         key,
-        count(duration_us) as denominator,
-        min(duration_us) filter (where position * 2 >= decided) as p50_us,
-        min(duration_us) filter (where position * 10 >= decided * 9) as p90_us,
-        max(duration_us) as max_us,
-        count(pending_since_us) as pending,
-        cast($as_of as bigint) - min(pending_since_us) as pending_age_us
-    from ranked
-    group by grain, key
-    having bool_or(is_in_period)
+        denominator,
+        array_sort(durations_us)[(denominator + 1) / 2] as p50_us,
+        array_sort(durations_us)[(denominator * 9 + 9) / 10] as p90_us,
+        max_us,
+        pending,
+        pending_age_us
+    from lists
 )
 select
     grain,
@@ -71,5 +73,5 @@ select
     end as status
 from summaries
 order by
-    case grain when 'period' then 0 when 'workflow' then 1 else 2 end,
-    key
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

@@ -74,6 +74,8 @@
 --           rolled_back_by_kind              utf8
 --           any_rolled_back                  boolean        some roll-back of it succeeded
 --           label                            utf8           of the last action.labeled
+--           has_human_decision               boolean        some decision names its reviewer or was
+--                                                           made by a person
 -- needs:    action.proposed, action.decided, action.executed, action.rolled_back, action.labeled
 -- why:      phase by phase, never across phases: the reason of a proposal is not the reason of its
 --           rejection. First the event is found that speaks for each column, then its value is taken;
@@ -259,12 +261,12 @@ select
         where e.event_order = o.last_execution_order
     ) as executed_payload_hash,
     count(*) filter (where e.event_type = 'action.executed') as attempts,
-    coalesce(bool_or(
+    bool_or(
         e.event_type = 'action.executed' and e.outcome in ('succeeded', 'failed', 'partial', 'unknown')
-    ), false) as any_attempted,
-    coalesce(bool_or(
+    ) is true as any_attempted,
+    bool_or(
         e.event_type = 'action.executed' and e.outcome in ('succeeded', 'partial', 'unknown')
-    ), false) as any_executed,
+    ) is true as any_executed,
     max(e.outcome) filter (where e.event_order = o.last_attempt_order) as last_attempt_outcome,
     max(e.attempt) filter (
         where e.event_type = 'action.executed'
@@ -279,10 +281,13 @@ select
     max(e.outcome) filter (where e.event_order = o.roll_back_order) as rollback_outcome,
     max(e.actor_id) filter (where e.event_order = o.roll_back_order) as rolled_back_by,
     max(e.actor_kind) filter (where e.event_order = o.roll_back_order) as rolled_back_by_kind,
-    coalesce(bool_or(
+    bool_or(
         e.event_type = 'action.rolled_back' and e.outcome = 'succeeded'
-    ), false) as any_rolled_back,
-    max(e.label) filter (where e.event_order = o.label_order) as label
+    ) is true as any_rolled_back,
+    max(e.label) filter (where e.event_order = o.label_order) as label,
+    bool_or(
+        e.decision is not null and (e.reviewer is not null or e.actor_kind = 'human')
+    ) is true as has_human_decision
 from action_events as e
 inner join speakers as o on o.action_id = e.action_id
 group by e.action_id

@@ -62,6 +62,9 @@ pub enum Command {
     Query(QueryArgs),
     /// List the named queries with their parameters
     Queries,
+    /// Apply, show or check the policy that the evidence is judged by
+    #[command(subcommand)]
+    Policy(PolicyCommand),
     /// Write a governance report
     #[command(subcommand)]
     Report(ReportCommand),
@@ -126,11 +129,63 @@ pub enum Format {
     Parquet,
 }
 
+/// `policy`.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Put a policy in force, from the instant that it names
+    Apply(PolicyApplyArgs),
+    /// Print the policy in force, or a file as it is understood
+    Show(PolicyFileArgs),
+    /// Judge the evidence by a file as if it had always been in force, or by the policy in force
+    Check(PolicyFileArgs),
+}
+
+/// `policy apply`.
+#[derive(Debug, Args)]
+pub struct PolicyApplyArgs {
+    /// The policy (.toml)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `policy show` and `policy check`.
+#[derive(Debug, Args)]
+pub struct PolicyFileArgs {
+    /// A policy (.toml); left out: the one in force
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
 /// `report`.
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
     /// The review of one month: HTML, JSON and CSV
     Monthly(MonthlyArgs),
+    /// The packet of one batch, every flagged record with its evidence: HTML, JSON and CSV
+    Batch(BatchArgs),
+}
+
+/// Options of every report.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Where the files go [default: ./report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// A parameter of the metrics, e.g. maturity_days=3650
+    #[arg(short, long = "param", value_name = "KEY=VALUE")]
+    pub params: Vec<String>,
+    /// Add the sections of a dashboard of your own (.toml; its queries lie beside it as .sql)
+    #[arg(long = "dashboard", value_name = "FILE")]
+    pub dashboards: Vec<PathBuf>,
+    /// State in the evidence that this report was issued, so that later ones show its numbers beside theirs
+    #[arg(long)]
+    pub issue: bool,
+    /// Who issues it [default: the user of the operating system]
+    #[arg(long, value_name = "NAME", requires = "issue")]
+    pub by: Option<String>,
 }
 
 /// `report monthly`.
@@ -139,12 +194,20 @@ pub struct MonthlyArgs {
     /// The month, YYYY-MM
     #[arg(long, value_name = "YYYY-MM")]
     pub month: String,
-    /// Where the files go [default: ./report]
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// A parameter of the metrics, e.g. maturity_days=3650
-    #[arg(short, long = "param", value_name = "KEY=VALUE")]
-    pub params: Vec<String>,
+    /// What every report takes.
+    #[command(flatten)]
+    pub report: ReportArgs,
+}
+
+/// `report batch`.
+#[derive(Debug, Args)]
+pub struct BatchArgs {
+    /// The batch, as the events name it
+    #[arg(long, value_name = "ID")]
+    pub batch: String,
+    /// What every report takes.
+    #[command(flatten)]
+    pub report: ReportArgs,
 }
 
 /// `maintain`.

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::args::{DemoArgs, Global, IngestArgs};
 use super::output::Output;
-use super::{Answer, engine, ingest, report};
+use super::{Answer, ingest, judging_session, open, report};
 use crate::error::{Error, Result};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
+use crate::query::objects::{count, rows, text};
 use crate::query::params::Params;
-use crate::report::monthly::{Month, Request};
-use crate::report::rows::{count, rows, text};
+use crate::report::monthly::Request;
+use crate::report::period::Month;
 use crate::server;
 
 /// The ServiceNow log of UCI dataset 498, CC BY 4.0; see the ORIGIN.md beside it.
@@ -30,7 +31,7 @@ pub async fn run(global: &Global, args: &DemoArgs, out: &Output) -> Result<Answe
     let quiet = Output { is_json: false, ..*out };
     let ingest_args = IngestArgs { files: Vec::new(), map: Some(MAPPING.to_owned()), strict: false };
     ingest::run_bytes(&global, &ingest_args, ("incident_event_log.csv.gz", LOG), &quiet).await?;
-    let engine = engine(&global).await?;
+    let engine = judging_session(&global, &open(&global).await?, Catalogue::shipped()?).await?;
     let month = busiest_month(&engine).await?;
     let request = Request { month: Month::parse(&month)?, params: Params::new(), tenant: global.tenant.clone() };
     let directory = args.out.clone().unwrap_or_else(|| PathBuf::from("report"));

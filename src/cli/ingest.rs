@@ -16,6 +16,7 @@ use crate::ingest::spool::{Shape, Spool};
 use crate::ingest::{Report, Source, check_strict, ingest};
 use crate::limits::FIRST_REASONS;
 use crate::query::catalogue::Catalogue;
+use crate::query::functions::source_functions;
 use crate::query::header::Kind;
 use crate::store::Store;
 
@@ -157,7 +158,7 @@ async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
     let spooled = tokio::task::spawn_blocking(move || Spool::read(shape, &name, reader)).await;
     let mut spool = spooled.map_err(|e| Error::internal("the spool task died").because(e))??;
     let refused = std::mem::take(&mut spool.refused);
-    let rows = mapping.run(spool).await?;
+    let rows = mapping.run(spool, source_functions()).await?;
     Ok(Source::Mapped { name: input.name, rows, refused })
 }
 

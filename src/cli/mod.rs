@@ -10,21 +10,25 @@ mod ingest;
 mod input;
 mod maintain;
 pub mod output;
+mod policy;
 mod query;
 mod report;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::query::asof::AsOfText;
+use crate::query::asof::{AsOf, AsOfText};
+use crate::query::catalogue::Catalogue;
 use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
-use crate::store::Store;
+use crate::query::views::Keeping;
 use crate::store::object::Location;
-use args::{Cli, Command, Global, ReportCommand};
+use crate::store::{Snapshot, Store};
+use args::{Cli, Command, Global, PolicyCommand, ReportCommand};
 use output::Output;
 
 /// How a command ended.
@@ -70,8 +74,14 @@ fn is_broken_pipe(err: &Error) -> bool {
 
 async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
     let global = &cli.global;
-    let is_writing =
-        matches!(cli.command, Command::Init | Command::Ingest(_) | Command::Maintain(_) | Command::Demo(_));
+    let is_writing = matches!(
+        cli.command,
+        Command::Init
+            | Command::Ingest(_)
+            | Command::Maintain(_)
+            | Command::Demo(_)
+            | Command::Policy(PolicyCommand::Apply(_))
+    );
     if is_writing && global.as_of.is_some() {
         return Err(Error::invalid("--as-of is for commands that read; this one writes now"));
     }
@@ -82,7 +92,11 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Demo(args) => demo::run(global, args, out).await,
         Command::Query(args) => query::run(global, args, out).await,
         Command::Queries => query::list(out),
+        Command::Policy(PolicyCommand::Apply(args)) => policy::apply(global, args, out).await,
+        Command::Policy(PolicyCommand::Show(args)) => policy::show(global, args, out).await,
+        Command::Policy(PolicyCommand::Check(args)) => policy::check(global, args, out).await,
         Command::Report(ReportCommand::Monthly(args)) => report::monthly(global, args, out).await,
+        Command::Report(ReportCommand::Batch(args)) => report::batch(global, args, out).await,
     }
 }
 
@@ -112,8 +126,45 @@ async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
 
 /// A session over the evidence of the store, as of the instant that the options name.
 async fn engine(global: &Global) -> Result<Engine> {
+    session(global, &open(global).await?).await
+}
+
+/// A session for one question.
+async fn session(global: &Global, store: &Store) -> Result<Engine> {
+    let (runtime, snapshot, as_of) = point(global, store).await?;
+    Engine::new(&runtime, &snapshot, as_of).await
+}
+
+/// A session for many questions, with the views of `catalogue`.
+async fn judging_session(global: &Global, store: &Store, catalogue: &Catalogue) -> Result<Engine> {
+    let (runtime, snapshot, as_of) = point(global, store).await?;
+    Engine::open(&runtime, &snapshot, as_of, (catalogue, Keeping::Costly)).await
+}
+
+/// The person who acts: as named, else the user of the operating system.
+///
+/// # Errors
+/// When there is no name at all.
+fn person(named: Option<&str>) -> Result<String> {
+    let user = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let found = named.filter(|name| !name.trim().is_empty()).map(str::to_owned).or_else(user).or_else(user_id);
+    found.ok_or_else(|| Error::invalid("nobody is named; say who decides this with --by NAME"))
+}
+
+#[cfg(unix)]
+fn user_id() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|own| format!("uid-{}", own.uid()))
+}
+
+#[cfg(not(unix))]
+fn user_id() -> Option<String> {
+    None
+}
+
+/// What to look at: the snapshot, and the point in it that the options name.
+async fn point(global: &Global, store: &Store) -> Result<(Arc<QueryRuntime>, Snapshot, AsOf)> {
     let asked: AsOfText = global.as_of.as_deref().map_or(Ok(AsOfText::Head), str::parse)?;
-    let store = open(global).await?;
     if let AsOfText::At(at) = asked
         && at > store.clock().now()
     {
@@ -126,5 +177,5 @@ async fn engine(global: &Global) -> Result<Engine> {
     };
     let runtime = QueryRuntime::new(&RuntimeLimits::default())?;
     let as_of = resolve(&runtime, &snapshot, asked, store.clock().now(), size).await?;
-    Engine::new(&runtime, &snapshot, as_of).await
+    Ok((runtime, snapshot, as_of))
 }

@@ -12,6 +12,7 @@ use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
 use crate::query::functions;
 use crate::query::header::{Kind, NamedQuery};
+use crate::query::judgement::{Judgement, Verdict};
 use crate::query::output::{self, Format, Preamble};
 use crate::query::params::{Bound, Params};
 
@@ -41,7 +42,25 @@ pub async fn run(global: &Global, args: &QueryArgs, out: &Output) -> Result<Answ
     if written.is_truncated {
         out.say(&format!("only the first {} rows are shown; raise --limit for more", written.rows));
     }
-    Ok(Answer::Done)
+    Ok(answer.judgement().map_or(Answer::Done, |judgement| tell(judgement, out)))
+}
+
+/// Says how a control ended.
+fn tell(judgement: Judgement, out: &Output) -> Answer {
+    let Judgement { population, violations, untestable } = judgement;
+    let verdict = judgement.verdict();
+    let number = super::output::thousands;
+    let mut words = format!(
+        "{}: {} of {} violate this control",
+        verdict.word().replace('_', " "),
+        number(violations),
+        number(population)
+    );
+    if untestable > 0 {
+        words.push_str(&format!("; {} lack what it needs and could not be judged", number(untestable)));
+    }
+    out.say(&words);
+    if verdict == Verdict::Fail { Answer::NotAll } else { Answer::Done }
 }
 
 fn format(asked: Asked) -> Format {
@@ -98,6 +117,7 @@ pub fn list(out: &Output) -> Result<Answer> {
     let groups = [
         (Kind::Metric, "metrics"),
         (Kind::Control, "controls"),
+        (Kind::Governance, "tables of the governance review"),
         (Kind::Health, "health"),
         (Kind::View, "views, to be read with SQL"),
         (Kind::Mapping, "mappings, for ingest --map"),
@@ -111,7 +131,7 @@ pub fn list(out: &Output) -> Result<Answer> {
         }
     }
     text.push_str("functions\n");
-    functions::NOTES.iter().for_each(|note| text.push_str(&format!("  {}\n      {}\n", note.call, note.gives)));
+    functions::notes().for_each(|note| text.push_str(&format!("  {}\n      {}\n", note.call, note.gives)));
     if out.is_json {
         out.json(&list_as_json(catalogue))?;
     } else {

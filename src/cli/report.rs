@@ -2,34 +2,91 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::{Global, MonthlyArgs};
+use super::args::{BatchArgs, Global, MonthlyArgs, ReportArgs};
 use super::output::Output;
 use super::query::parse_params;
-use super::{Answer, engine};
+use super::{Answer, judging_session, open, person};
 use crate::error::{Error, Result};
+use crate::event::Column;
+use crate::ingest::writer::Writer;
+use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::report::monthly::{Month, Request, Review, review};
+use crate::report::dashboard::Dashboard;
+use crate::report::files::Report;
+use crate::report::period::Month;
+use crate::report::{batch, gather, issued, monthly};
+use crate::store::Store;
 
 /// Writes the review of one month.
 ///
 /// # Errors
 /// When the month or a parameter is wrong, a query fails, or the files cannot be written.
 pub async fn monthly(global: &Global, args: &MonthlyArgs, out: &Output) -> Result<Answer> {
-    let request = Request {
+    let request = monthly::Request {
         month: Month::parse(&args.month)?,
-        params: parse_params(&args.params)?,
+        params: parse_params(&args.report.params)?,
         tenant: global.tenant.clone(),
     };
-    let engine = engine(global).await?;
-    let review = review(&engine, &request).await?;
-    out.say(&review.headline);
+    let (dashboard, catalogue) = page(monthly::dashboard()?, &args.report)?;
+    let store = open(global).await?;
+    let engine = judging_session(global, &store, &catalogue).await?;
+    let report = monthly::review(&engine, &request, (&dashboard, &catalogue)).await?;
+    finish(global, &store, (&report, &args.report), out).await
+}
+
+/// Writes the weekly packet of one batch.
+///
+/// # Errors
+/// As [`monthly`], and when there is no such batch.
+pub async fn batch(global: &Global, args: &BatchArgs, out: &Output) -> Result<Answer> {
+    let request = batch::Request {
+        batch_id: args.batch.clone(),
+        params: parse_params(&args.report.params)?,
+        tenant: global.tenant.clone(),
+    };
+    let (dashboard, catalogue) = page(batch::dashboard()?, &args.report)?;
+    let store = open(global).await?;
+    let engine = judging_session(global, &store, &catalogue).await?;
+    let report = batch::packet(&engine, &request, (&dashboard, &catalogue)).await?;
+    finish(global, &store, (&report, &args.report), out).await
+}
+
+/// The dashboard with the user's own sections, and the queries that it names.
+fn page(mut dashboard: Dashboard, args: &ReportArgs) -> Result<(Dashboard, Catalogue)> {
+    let mut catalogue = Catalogue::shipped()?.clone();
+    for file in &args.dashboards {
+        gather::add_dashboard(&mut dashboard, &mut catalogue, file)?;
+    }
+    Ok((dashboard, catalogue))
+}
+
+async fn finish(
+    global: &Global,
+    store: &Store,
+    (report, args): (&Report, &ReportArgs),
+    out: &Output,
+) -> Result<Answer> {
+    if args.issue && global.as_of.is_some() {
+        return Err(Error::invalid("--issue states what is known now; leave --as-of out"));
+    }
+    out.say(&report.headline);
     // With --json the document is on standard output; files are written where they were asked for.
     if !out.is_json || args.out.is_some() {
         let directory = args.out.clone().unwrap_or_else(|| PathBuf::from("report"));
-        let page = write(&review, &request, &directory)?;
+        let page = write(report, &directory)?;
         out.print(&page.display().to_string())?;
     }
-    out.json(&review.json)?;
+    if args.issue {
+        let by = person(args.by.as_deref())?;
+        let mut writer = Writer::new(store);
+        let mut event = writer.statement("report.issued");
+        event.set_text(Column::ActorKind, "human");
+        event.set_text(Column::ActorId, by.clone());
+        event.set_text(Column::Extra, issued::statement(report));
+        let seq = writer.state(&event).await?;
+        out.say(&format!("issued by {by} as event {seq}: later reports show these numbers beside their own"));
+    }
+    out.json(&report.json)?;
     Ok(Answer::Done)
 }
 
@@ -37,13 +94,14 @@ pub async fn monthly(global: &Global, args: &MonthlyArgs, out: &Output) -> Resul
 ///
 /// # Errors
 /// As [`monthly`].
-pub async fn write_monthly(engine: &Engine, request: &Request, directory: &Path) -> Result<(PathBuf, Review)> {
-    let review = review(engine, request).await?;
-    Ok((write(&review, request, directory)?, review))
+pub async fn write_monthly(engine: &Engine, request: &monthly::Request, directory: &Path) -> Result<(PathBuf, Report)> {
+    let (dashboard, catalogue) = (monthly::dashboard()?, Catalogue::shipped()?);
+    let report = monthly::review(engine, request, (&dashboard, catalogue)).await?;
+    Ok((write(&report, directory)?, report))
 }
 
-fn write(review: &Review, request: &Request, directory: &Path) -> Result<PathBuf> {
-    let name = |rest: &str| directory.join(format!("monthly-{}{rest}", request.month));
+fn write(report: &Report, directory: &Path) -> Result<PathBuf> {
+    let name = |rest: &str| directory.join(format!("{}{rest}", report.name));
     let put = |path: &Path, text: &str| {
         std::fs::write(path, text)
             .map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
@@ -51,9 +109,9 @@ fn write(review: &Review, request: &Request, directory: &Path) -> Result<PathBuf
     std::fs::create_dir_all(directory)
         .map_err(|e| Error::unavailable(format!("cannot make {}", directory.display())).because(e))?;
     let page = name(".html");
-    put(&page, &review.html)?;
-    put(&name(".json"), &format!("{:#}\n", review.json))?;
-    for (table, text) in &review.csv {
+    put(&page, &report.html)?;
+    put(&name(".json"), &format!("{:#}\n", report.json))?;
+    for (table, text) in &report.csv {
         put(&name(&format!("-{table}")), text)?;
     }
     Ok(page)

@@ -115,6 +115,10 @@ pub const SOURCE_EVENT_TYPES: &[&str] = &[
     "config.changed",
 ];
 
+/// `source` of the events that the engine itself writes; nobody else may claim it, so that a policy is what was
+/// applied and a receipt what was received.
+pub const ENGINE_SOURCE: &str = "probity";
+
 /// Event types that only the engine writes.
 pub const ENGINE_EVENT_TYPES: &[&str] = &[
     "incident.opened",

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::columns::{COLUMNS, Column, ENGINE_EVENT_TYPES, Kind, SUPPLIED};
+use super::columns::{COLUMNS, Column, ENGINE_EVENT_TYPES, ENGINE_SOURCE, Kind, SUPPLIED};
 use super::parse::{self, Reason};
 use crate::clock::{HOUR, Micros};
 use crate::limits::{FUTURE_HOURS, ID_BYTES, RECORD_BYTES};
@@ -136,6 +136,9 @@ impl<'a> Draft<'a> {
 
     fn check_required(&self) -> Result<(), Reason> {
         self.require(&[Column::EventId, Column::Source, Column::EventType, Column::OccurredAt], "every event")?;
+        if self.text(Column::Source) == Some(ENGINE_SOURCE) {
+            return Err(format!("`source` `{ENGINE_SOURCE}` is the engine's own; name the producer of the event"));
+        }
         let event_type = self.text(Column::EventType).unwrap_or_default();
         if ENGINE_EVENT_TYPES.contains(&event_type) {
             return Err(format!("`event_type` {event_type} is written by the engine only"));

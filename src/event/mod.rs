@@ -13,7 +13,7 @@ pub mod parse;
 
 pub use batch::{BatchBuilder, Rows};
 pub use canonical::{Leaf, leaves};
-pub use columns::{COLUMNS, Column};
+pub use columns::{COLUMNS, Column, ENGINE_SOURCE};
 pub use draft::{Cell, Draft};
 
 /// A reason for refusing a record, in words that name the column and never repeat its content.

@@ -25,6 +25,8 @@ use crate::store::quarantine::{Raw, Refusal, Refused};
 pub const ROW_COLUMN: &str = "_row";
 /// Name of the column with the file that a mapped row comes from.
 pub const FILE_COLUMN: &str = "_file";
+/// Column of a JSON source with the record as it came.
+pub const JSON_COLUMN: &str = "_json";
 
 /// Decoded records of one batch.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! Framing: a stream of bytes cut into records, in bounded memory.
 //!
-//! In: any reader. Out: lines, or the elements of one JSON array (a batch of CloudEvents), each at most
-//! [`RECORD_BYTES`] long; a longer record comes out as its beginning, its length and its hash. Invariant:
+//! In: any reader. Out: lines, the elements of one JSON array (a batch of CloudEvents), or the one object that
+//! is spread over all lines, each at most [`RECORD_BYTES`] long; a longer record comes out as its beginning, its length and its hash. Invariant:
 //! every byte but line ends, white space between elements and blank lines belongs to exactly one record.
 
 use std::io::{self, Read};
@@ -17,6 +17,8 @@ enum Framing {
     Lines,
     /// The elements of one array.
     Array,
+    /// One object over all lines, as a person or an exporter sets it out.
+    Document,
 }
 
 /// One record.
@@ -81,6 +83,7 @@ impl<R: Read> Records<R> {
         }
         match self.framing {
             Some(Framing::Array) => self.next_element(),
+            Some(Framing::Document) => Ok(self.whole_document()),
             _ => self.next_line(),
         }
     }
@@ -122,6 +125,7 @@ impl<R: Read> Records<R> {
                     self.from += 1;
                     return Ok(Framing::Array);
                 }
+                Some(b'{') => return self.lines_or_document(),
                 Some(_) => return Ok(Framing::Lines),
                 // Blank lines only so far: they can be dropped, counted.
                 None => self.skip_white(),
@@ -130,6 +134,35 @@ impl<R: Read> Records<R> {
                 return Ok(Framing::Lines);
             }
         }
+    }
+
+    /// Whether an input that begins with `{` is one object over several lines. A first line that is an object
+    /// decides at once: a stream of lines must not wait for its end.
+    fn lines_or_document(&mut self) -> io::Result<Framing> {
+        let is_object = |bytes: &[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok();
+        self.skip_white();
+        let mut is_first_line_seen = false;
+        while self.unread().len() <= RECORD_BYTES {
+            let first_line = self.unread().iter().position(|b| *b == b'\n');
+            if let Some(end) = first_line.filter(|_| !is_first_line_seen) {
+                is_first_line_seen = true;
+                if is_object(&self.unread()[..end]) {
+                    return Ok(Framing::Lines);
+                }
+            }
+            if !self.fill()? {
+                return Ok(if is_object(self.unread()) { Framing::Document } else { Framing::Lines });
+            }
+        }
+        Ok(Framing::Lines)
+    }
+
+    /// The one object, which is in the buffer as a whole.
+    fn whole_document(&mut self) -> Option<Record<'_>> {
+        let (from, line) = (self.from, self.line);
+        self.from = self.to;
+        let bytes = self.buffer[from..self.to].trim_ascii_end();
+        (!bytes.is_empty()).then_some(Record::Whole { bytes, line })
     }
 
     fn skip_white(&mut self) {
@@ -222,7 +255,7 @@ impl<R: Read> Records<R> {
         loop {
             let part = &self.buffer[self.from..self.to];
             let end = match framing {
-                Framing::Lines => part.iter().position(|b| *b == b'\n'),
+                Framing::Lines | Framing::Document => part.iter().position(|b| *b == b'\n'),
                 Framing::Array => scan.find(part),
             };
             let part = &part[..end.unwrap_or(part.len())];
@@ -316,6 +349,12 @@ mod tests {
             let got = records(array, step);
             let expected = [(2, "{\"a\":\"x],{\\\"\"}"), (3, "{\"b\":[1,{}]}"), (3, "3"), (4, "{\"c\":1}")];
             assert_eq!(got, expected.map(|(line, text)| (line, text.to_owned())));
+        }
+        let document = b"\n{\n  \"a\": {\n\"b\": 1}\n}\n";
+        for step in [1, 2, 1000] {
+            assert_eq!(records(document, step), [(2, "{\n  \"a\": {\n\"b\": 1}\n}".into())]);
+            // Two objects over several lines are no lines and no document: refused line by line.
+            assert_eq!(records(&[&document[..], b"{}"].concat(), step).len(), 5);
         }
         assert_eq!(records(b"", 1), []);
         assert_eq!(records(b"\n \n", 1), []);

@@ -11,7 +11,7 @@ use arrow::record_batch::RecordBatch;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, ScalarUDF};
 use datafusion::prelude::{DataFrame, ParquetReadOptions, SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::{
     Expr, Ident, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, SelectItem, SetExpr, SetOperator, Statement,
@@ -54,16 +54,22 @@ impl Mapping {
         }
     }
 
-    /// Runs the mapping over `spool`, which it keeps until the stream ends.
+    /// Runs the mapping over `spool`, which it keeps until the stream ends; `functions` are there beside the
+    /// engine's own.
     ///
     /// # Errors
     /// When the SQL does not fit the source, or does not say in which order its rows come.
-    pub async fn run(&self, spool: Spool) -> Result<BoxStream<'static, Result<RecordBatch>>> {
+    pub async fn run(
+        &self,
+        spool: Spool,
+        functions: Vec<ScalarUDF>,
+    ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = self.name.clone();
         let failed = move |e: datafusion::error::DataFusionError| {
             Error::invalid(format!("mapping `{name}` does not work on this source")).because(e)
         };
         let context = context()?;
+        functions.into_iter().for_each(|function| context.register_udf(function));
         let path = spool.file.path().to_string_lossy().into_owned();
         let options = ParquetReadOptions::default().file_extension(extension(spool.file.path()));
         context.register_parquet("source", path, options).await.map_err(&failed)?;
@@ -199,7 +205,7 @@ mod tests {
 
     async fn run(sql: &str, csv: &str) -> Result<String> {
         let spool = Spool::read(Shape::Csv, "f.csv", Box::new(std::io::Cursor::new(csv.as_bytes().to_vec())))?;
-        let batches: Vec<_> = Mapping::parse("m", sql)?.run(spool).await?.try_collect().await?;
+        let batches: Vec<_> = Mapping::parse("m", sql)?.run(spool, Vec::new()).await?.try_collect().await?;
         Ok(arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string())
     }
 

@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
+use crate::event::Column;
 use crate::limits::{FIRST_REASONS, FOLD_STEP_BYTES};
 use crate::store::Store;
 use crate::store::compact::Due;
@@ -209,7 +210,9 @@ impl<'a> Run<'a> {
 
     async fn state_counts(&mut self) -> Result<()> {
         for extra in std::mem::take(&mut self.unstated).extras() {
-            self.writer.append_engine_event("evidence.received", extra).await?;
+            let mut receipt = self.writer.statement("evidence.received");
+            receipt.set_text(Column::Extra, extra);
+            self.writer.state(&receipt).await?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The spool: a source file of any shape as a temporary Parquet file that SQL can read many times.
 //!
-//! In: CSV, Parquet or NDJSON. Out: a file with the source's columns, [`ROW_COLUMN`] (1-based) and
-//! [`FILE_COLUMN`], and the records that cannot be rows, refused with raw bytes and place. Memory is bounded by
+//! In: CSV, Parquet or NDJSON. Out: a file with the source's columns, [`ROW_COLUMN`] (1-based), [`FILE_COLUMN`]
+//! and, of JSON, the record as it came in [`JSON_COLUMN`]; and the records that cannot be rows, refused with raw bytes and place. Memory is bounded by
 //! one batch. Invariant: one bad record never refuses its neighbours.
 
 use std::fs::File;
@@ -19,7 +19,7 @@ use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-use super::decode::{FILE_COLUMN, ROW_COLUMN};
+use super::decode::{FILE_COLUMN, JSON_COLUMN, ROW_COLUMN};
 use super::frame::{Record, Records};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{QUARANTINE_RAW_BYTES, RECORD_BYTES};
@@ -305,7 +305,7 @@ fn spool_json(name: &str, reader: Box<dyn Read + Send>) -> Result<Spool> {
     let unreadable = |e: std::io::Error| Error::unavailable(format!("cannot read {name}")).because(e);
     let mut records = Records::new(reader);
     let (mut bad, mut numbers) = (Vec::new(), Vec::new());
-    let mut lines = tempfile::tempfile().map_err(|e| no_room(name).because(e))?;
+    let mut lines = NamedTempFile::new().map_err(|e| no_room(name).because(e))?;
     let mut row = 0i64;
     while let Some(record) = records.next_record().map_err(unreadable)? {
         row += 1;
@@ -333,7 +333,7 @@ fn spool_json(name: &str, reader: Box<dyn Read + Send>) -> Result<Spool> {
             }
         }
     }
-    read_json_lines(name, lines, numbers, bad)
+    read_json_lines(name, &lines, &numbers, bad)
 }
 
 fn as_object(bytes: &[u8]) -> std::result::Result<(), String> {
@@ -344,54 +344,65 @@ fn as_object(bytes: &[u8]) -> std::result::Result<(), String> {
 }
 
 /// Reads lines that are objects with the types that fit all of them; where none do, every key as text.
-fn read_json_lines(name: &str, mut lines: File, numbers: Vec<i64>, bad: Vec<Refused>) -> Result<Spool> {
-    match read_typed(name, &mut lines, &numbers) {
+fn read_json_lines(name: &str, lines: &NamedTempFile, numbers: &[i64], bad: Vec<Refused>) -> Result<Spool> {
+    match read_typed(name, lines, numbers) {
         Ok(writer) => writer.finish(bad),
-        Err(e) if e.kind() == ErrorKind::Invalid => read_as_text(name, &mut lines, &numbers)?.finish(bad),
+        Err(e) if e.kind() == ErrorKind::Invalid => read_as_text(name, lines, numbers)?.finish(bad),
         Err(e) => Err(e),
     }
 }
 
-fn rewound<'a>(name: &str, file: &'a mut File) -> Result<BufReader<&'a mut File>> {
-    std::io::Seek::rewind(file).map_err(|e| no_room(name).because(e))?;
-    Ok(BufReader::new(file))
+/// The spooled lines from the first one on; every reader has a position of its own.
+fn from_start(name: &str, lines: &NamedTempFile) -> Result<BufReader<File>> {
+    Ok(BufReader::new(lines.reopen().map_err(|e| no_room(name).because(e))?))
 }
 
-fn read_typed(name: &str, lines: &mut File, numbers: &[i64]) -> Result<SpoolWriter> {
+fn read_typed(name: &str, lines: &NamedTempFile, numbers: &[i64]) -> Result<SpoolWriter> {
     let contradicts =
         |e: arrow::error::ArrowError| Error::invalid(format!("{name}: its lines have no common types")).because(e);
-    let values = rewound(name, lines)?.lines().map(|line| {
+    let values = from_start(name, lines)?.lines().map(|line| {
         let line = line.map_err(arrow::error::ArrowError::from)?;
         serde_json::from_str::<serde_json::Value>(&line).map_err(|e| arrow::error::ArrowError::JsonError(e.to_string()))
     });
     let schema = Arc::new(infer_json_schema_from_iterator(values).map_err(contradicts)?);
-    let mut writer = SpoolWriter::new(name, &schema)?;
+    let mut writer = SpoolWriter::new(name, &with_text(schema.fields().to_vec()))?;
     let reader = arrow::json::ReaderBuilder::new(schema).with_batch_size(BATCH_ROWS);
+    let mut texts = from_start(name, lines)?.lines();
     let mut from = 0;
-    for batch in reader.build(rewound(name, lines)?).map_err(contradicts)? {
+    for batch in reader.build(from_start(name, lines)?).map_err(contradicts)? {
         let batch = batch.map_err(contradicts)?;
         let rows = numbers[from..from + batch.num_rows()].to_vec();
         from += batch.num_rows();
-        writer.write(batch.columns().to_vec(), rows)?;
+        let texts: Vec<String> =
+            texts.by_ref().take(rows.len()).collect::<std::io::Result<_>>().map_err(|e| no_room(name).because(e))?;
+        let texts = StringArray::from(texts);
+        let columns = batch.columns().iter().cloned().chain([Arc::new(texts) as ArrayRef]).collect();
+        writer.write(columns, rows)?;
     }
     Ok(writer)
 }
 
+/// `fields` and the column with the record as it came.
+fn with_text(mut fields: Vec<Arc<Field>>) -> Schema {
+    fields.push(Arc::new(Field::new(JSON_COLUMN, DataType::Utf8, false)));
+    Schema::new(fields)
+}
+
 /// Every key of every line as a text column: strings as they are, anything else as its JSON.
-fn read_as_text(name: &str, lines: &mut File, numbers: &[i64]) -> Result<SpoolWriter> {
-    let object = |line: std::io::Result<String>| -> Result<serde_json::Map<String, serde_json::Value>> {
-        let line = line.map_err(|e| no_room(name).because(e))?;
-        serde_json::from_str(&line).map_err(|e| Error::internal("a spooled line cannot be read back").because(e))
+fn read_as_text(name: &str, lines: &NamedTempFile, numbers: &[i64]) -> Result<SpoolWriter> {
+    let object = |line: &str| -> Result<serde_json::Map<String, serde_json::Value>> {
+        serde_json::from_str(line).map_err(|e| Error::internal("a spooled line cannot be read back").because(e))
     };
     let mut keys = std::collections::BTreeSet::new();
-    for line in rewound(name, lines)?.lines() {
-        keys.extend(object(line)?.into_iter().map(|(key, _)| key));
+    for line in from_start(name, lines)?.lines() {
+        keys.extend(object(&line.map_err(|e| no_room(name).because(e))?)?.into_iter().map(|(key, _)| key));
     }
-    let fields: Vec<Field> = keys.iter().map(|key| Field::new(key, DataType::Utf8, true)).collect();
-    let mut writer = SpoolWriter::new(name, &Schema::new(fields))?;
-    let (mut builders, mut rows) = (text_builders(keys.len()), Vec::new());
-    for (line, number) in rewound(name, lines)?.lines().zip(numbers) {
-        let mut object = object(line)?;
+    let fields = keys.iter().map(|key| Arc::new(Field::new(key, DataType::Utf8, true))).collect();
+    let mut writer = SpoolWriter::new(name, &with_text(fields))?;
+    let (mut builders, mut rows) = (text_builders(keys.len() + 1), Vec::new());
+    for (line, number) in from_start(name, lines)?.lines().zip(numbers) {
+        let line = line.map_err(|e| no_room(name).because(e))?;
+        let mut object = object(&line)?;
         for (builder, key) in builders.iter_mut().zip(&keys) {
             match object.remove(key) {
                 None | Some(serde_json::Value::Null) => builder.append_null(),
@@ -399,6 +410,7 @@ fn read_as_text(name: &str, lines: &mut File, numbers: &[i64]) -> Result<SpoolWr
                 Some(other) => builder.append_value(other.to_string()),
             }
         }
+        builders[keys.len()].append_value(&line);
         rows.push(*number);
         if rows.len() == BATCH_ROWS {
             writer.write(finish_texts(&mut builders), std::mem::take(&mut rows))?;
@@ -450,7 +462,10 @@ mod tests {
         let lines = b"{\"id\":1,\"o\":{\"x\":[1]}}\n{\"id\":\"two\",\"o\":\"y\"}\n{\"id\":null}\n";
         let (batches, bad) = spool(Shape::Json, lines).unwrap();
         let table = printed(&batches);
-        assert!(bad.is_empty() && table.contains("| 1   | {\"x\":[1]} | 1 ") && table.contains("| two | y"), "{table}");
+        assert!(
+            bad.is_empty() && table.contains("| 1   | {\"x\":[1]} | {\"id\":1,") && table.contains("| two | y"),
+            "{table}"
+        );
     }
 
     #[test]

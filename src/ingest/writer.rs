@@ -15,14 +15,11 @@ use super::decode::Incoming;
 use super::known::{Known, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::batch::assign;
-use crate::event::{BatchBuilder, Cell, Column, Draft, Leaf, Rows, leaves};
+use crate::event::{BatchBuilder, Cell, Column, Draft, ENGINE_SOURCE, Leaf, Rows, leaves};
 use crate::limits::{APPEND_ATTEMPTS, BATCH_EVENTS};
 use crate::store::journal::Appended;
 use crate::store::quarantine::{Refusal, Refused};
 use crate::store::{Head, Snapshot, Store};
-
-/// `source` of the events that the engine itself writes.
-pub const ENGINE_SOURCE: &str = "probity";
 
 /// What became of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,11 +96,9 @@ impl<'a> Writer<'a> {
         Ok(verdicts)
     }
 
-    /// Appends one event that the engine itself states.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn append_engine_event(&mut self, event_type: &str, extra: String) -> Result<()> {
+    /// An event of the engine itself, with what every such event has: it happens now, and nobody else may claim
+    /// its source.
+    pub fn statement(&self, event_type: &str) -> Draft<'static> {
         let clock = self.store.clock();
         let mut draft = Draft::default();
         draft.set_text(Column::EventId, clock.id());
@@ -112,9 +107,16 @@ impl<'a> Writer<'a> {
         draft.set_text(Column::Environment, "production");
         draft.set_text(Column::ActorKind, "system");
         draft.set(Column::OccurredAt, Cell::Instant(clock.now()));
-        draft.set_text(Column::Extra, extra);
+        draft
+    }
+
+    /// Appends one event that the engine itself states; gives its place in the ledger.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn state(&mut self, statement: &Draft<'_>) -> Result<i64> {
         let mut builder = BatchBuilder::default();
-        builder.append(&draft);
+        builder.append(statement);
         let rows = builder.finish();
         let _queued = self.store.queue("append").await?;
         for _ in 0..APPEND_ATTEMPTS {
@@ -122,8 +124,8 @@ impl<'a> Writer<'a> {
             // Appending moves the known prefix: what others appended since must be in it before.
             self.known.catch_up(&snapshot)?;
             drop(snapshot);
-            if self.try_append(head, &rows).await?.is_some() {
-                return Ok(());
+            if let Some((seq, _)) = self.try_append(head, &rows).await? {
+                return Ok(seq);
             }
         }
         Err(contended())

@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::failure;
+use super::judgement::Judgement;
 use super::runtime::{Guest, give_memory_back};
 use super::types::ValueType;
 use crate::error::{Error, Result};
@@ -51,6 +52,8 @@ pub struct Answer {
     pub batches: Vec<RecordBatch>,
     /// Whether rows were left out because of the row limit.
     pub is_truncated: bool,
+    /// Of a control: its items by result.
+    pub judgement: Option<Judgement>,
 }
 
 impl Answer {
@@ -101,6 +104,7 @@ pub struct AnswerStream {
     is_truncated: bool,
     is_done: bool,
     deadline: Deadline,
+    judgement: Option<Judgement>,
     _guest: Option<Guest>,
 }
 
@@ -130,7 +134,28 @@ impl AnswerStream {
             tokio::task::spawn_blocking(give_memory_back);
         });
         let (rows_left, deadline) = bounds;
-        Self { schema, batches, task, rows_left, is_truncated: false, is_done: false, deadline, _guest: guest }
+        Self {
+            schema,
+            batches,
+            task,
+            rows_left,
+            is_truncated: false,
+            is_done: false,
+            deadline,
+            judgement: None,
+            _guest: guest,
+        }
+    }
+
+    /// The same rows as those of a control: they are counted by result, and only the violations are given.
+    pub(super) fn judged(mut self) -> Self {
+        self.judgement = Some(Judgement::default());
+        self
+    }
+
+    /// The counts of a control; whole once [`AnswerStream::next`] has given `None`.
+    pub fn judgement(&self) -> Option<Judgement> {
+        self.judgement
     }
 
     /// Names and types of the columns.
@@ -151,7 +176,10 @@ impl AnswerStream {
         while !self.is_done {
             let next = self.deadline.hold(self.batches.recv()).await;
             let batch = match next {
-                Ok(Some(Ok(batch))) => batch,
+                Ok(Some(Ok(batch))) => match &mut self.judgement {
+                    Some(judgement) => judgement.take(&batch)?,
+                    None => batch,
+                },
                 Ok(None) => {
                     self.is_done = true;
                     return self.check_end().await.map(|()| None);
@@ -164,7 +192,13 @@ impl AnswerStream {
             if batch.num_rows() > self.rows_left {
                 self.is_truncated = true;
                 let kept = batch.slice(0, self.rows_left);
-                self.end();
+                self.rows_left = 0;
+                // A control counts on to its last item.
+                match self.judgement {
+                    None => self.end(),
+                    Some(_) if kept.num_rows() == 0 => continue,
+                    Some(_) => {}
+                }
                 return Ok((kept.num_rows() > 0).then_some(kept));
             }
             if batch.num_rows() > 0 {
@@ -192,7 +226,8 @@ impl AnswerStream {
             }
             batches.push(batch);
         }
-        Ok(Answer { schema: self.schema(), batches, is_truncated: self.is_truncated })
+        let (schema, judgement) = (self.schema(), self.judgement);
+        Ok(Answer { schema, batches, is_truncated: self.is_truncated, judgement })
     }
 
     fn end(&mut self) {

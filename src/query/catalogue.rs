@@ -19,6 +19,8 @@ pub struct Catalogue {
     queries: BTreeMap<String, NamedQuery>,
     /// Names of the views, each behind those that it needs.
     views: Vec<String>,
+    /// The views that each view reads.
+    needs: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Catalogue {
@@ -45,8 +47,44 @@ impl Catalogue {
             }
             queries.insert(query.name.clone(), query);
         }
-        let views = order_of_views(&queries)?;
-        Ok(Self { queries, views })
+        let needs = needs_of_views(&queries)?;
+        let views = order_of_views(&needs)?;
+        Ok(Self { queries, views, needs })
+    }
+
+    /// The same queries, judging all evidence by one policy, as if it had always been in force.
+    ///
+    /// # Errors
+    /// When the view of policies has another shape, which a test rules out.
+    pub fn judging_by(&self, version: &str, document: &str) -> Result<Self> {
+        let mut changed = self.clone();
+        let view = changed.queries.get_mut("policies").ok_or_else(|| Error::internal("there is no view `policies`"))?;
+        let head: String = view.text.lines().take_while(|l| l.starts_with("--")).map(|l| format!("{l}\n")).collect();
+        let quoted = |text: &str| text.replace('\'', "''");
+        let instant = |text: &str| format!("arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')");
+        view.text = format!(
+            "{head}\nselect '{}' as version, {} as effective_from, {} as effective_to,\n    {} as applied_at, \
+             cast(null as varchar) as applied_by, false as is_default, '{}' as document",
+            quoted(version),
+            instant("0001-01-01T00:00:00Z"),
+            instant("9999-12-31T23:59:59.999999Z"),
+            "arrow_cast(null, 'Timestamp(Microsecond, Some(\"UTC\"))')",
+            quoted(document),
+        );
+        Ok(changed)
+    }
+
+    /// Adds a query of the user's own; `file` is `folder/name.sql`.
+    ///
+    /// # Errors
+    /// A defective header, a name that is taken, a view.
+    pub fn add(&mut self, file: &str, text: &str) -> Result<()> {
+        let query = NamedQuery::parse(file, text)?;
+        if query.kind == Kind::View || self.queries.contains_key(&query.name) {
+            return Err(Error::invalid(format!("`{}` cannot be added: a view, or the name is taken", query.name)));
+        }
+        self.queries.insert(query.name.clone(), query);
+        Ok(())
     }
 
     /// The query called `name`.
@@ -69,6 +107,19 @@ impl Catalogue {
         self.queries.values()
     }
 
+    /// The views among `words` with all that they read, each behind those that it needs.
+    pub fn needed(&self, words: &BTreeSet<String>) -> Vec<&NamedQuery> {
+        let mut wanted: BTreeSet<&str> = BTreeSet::new();
+        // Views come behind what they need: backwards, everything that needs a view is seen before it.
+        for name in self.views.iter().rev() {
+            let is_read = wanted.iter().any(|reader| self.needs.get(*reader).is_some_and(|n| n.contains(name)));
+            if is_read || words.contains(name) {
+                wanted.insert(name);
+            }
+        }
+        self.views().filter(|view| wanted.contains(view.name.as_str())).collect()
+    }
+
     /// The views, each behind those that it needs.
     pub fn views(&self) -> impl Iterator<Item = &NamedQuery> {
         self.views.iter().filter_map(|name| self.queries.get(name))
@@ -80,15 +131,18 @@ fn is_alike(known: &str, asked: &str) -> bool {
     known.starts_with(asked) || asked.starts_with(known) || known.split('_').any(|p| parts.contains(p))
 }
 
-fn order_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<Vec<String>> {
-    let views: BTreeMap<&str, &NamedQuery> =
-        queries.values().filter(|q| q.kind == Kind::View).map(|q| (q.name.as_str(), q)).collect();
-    let mut waiting: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for (name, query) in &views {
-        let mut needs = words(query)?;
-        needs.retain(|word| word != name && views.contains_key(word.as_str()));
-        waiting.insert(name, needs);
-    }
+fn needs_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let views: BTreeMap<&String, &NamedQuery> = queries.iter().filter(|(_, q)| q.kind == Kind::View).collect();
+    let needs = |(name, query): (&&String, &&NamedQuery)| {
+        let mut needs = tables_in(query)?;
+        needs.retain(|word| word != *name && views.contains_key(word));
+        Ok(((*name).clone(), needs))
+    };
+    views.iter().map(needs).collect()
+}
+
+fn order_of_views(needs: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<String>> {
+    let mut waiting: BTreeMap<&str, &BTreeSet<String>> = needs.iter().map(|(name, n)| (name.as_str(), n)).collect();
     let mut order: Vec<String> = Vec::new();
     while !waiting.is_empty() {
         let ready: Vec<&str> = waiting
@@ -108,22 +162,34 @@ fn order_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<Vec<String>>
     Ok(order)
 }
 
-/// The words that follow `from` or `join` in the text: every table it reads is among them.
-fn words(query: &NamedQuery) -> Result<BTreeSet<String>> {
-    let tokens = Tokenizer::new(&GenericDialect {}, &query.text).tokenize();
-    let tokens = tokens.map_err(|e| Error::invalid(format!("queries/{}: {e}", query.file)))?;
-    let significant: Vec<&Token> = tokens.iter().filter(|t| !matches!(t, Token::Whitespace(_))).collect();
-    let opens = |token: &Token| match token {
-        Token::Word(word) => ["from", "join"].contains(&word.value.to_ascii_lowercase().as_str()),
-        _ => false,
+/// The words that follow `from` or `join` in the text: every table that a shipped query reads is among them.
+///
+/// # Errors
+/// When the text cannot be split into tokens.
+pub fn tables_in(query: &NamedQuery) -> Result<BTreeSet<String>> {
+    let words = tokens(&query.text).map_err(|e| Error::invalid(format!("queries/{}: {e}", query.file)))?;
+    let opens = |word: &Option<String>| word.as_deref().is_some_and(|word| ["from", "join"].contains(&word));
+    Ok(words.windows(2).filter(|pair| opens(&pair[0])).filter_map(|pair| pair[1].clone()).collect())
+}
+
+/// All words of a text: every table that anybody's SQL reads is among them.
+///
+/// # Errors
+/// When the text cannot be split into tokens.
+pub fn words_in(text: &str) -> Result<BTreeSet<String>> {
+    let words = tokens(text).map_err(|e| Error::invalid(format!("the SQL cannot be read: {e}")))?;
+    Ok(words.into_iter().flatten().collect())
+}
+
+/// The tokens that are not white space: a word in lower case, or none for anything else.
+fn tokens(text: &str) -> std::result::Result<Vec<Option<String>>, String> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().map_err(|e| e.to_string())?;
+    let significant = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_)));
+    let word = |token: Token| match token {
+        Token::Word(word) => Some(word.value.to_ascii_lowercase()),
+        _ => None,
     };
-    let pairs = significant.windows(2).filter(|pair| opens(pair[0]));
-    Ok(pairs
-        .filter_map(|pair| match pair[1] {
-            Token::Word(word) => Some(word.value.to_ascii_lowercase()),
-            _ => None,
-        })
-        .collect())
+    Ok(significant.map(word).collect())
 }
 
 #[cfg(test)]

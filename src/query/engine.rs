@@ -4,12 +4,10 @@
 //! strangers' SQL read the same tables; only the former may recurse, only the latter are guarded and capped.
 //! `now()` is the as-of instant, so that an answer depends on nothing but the ledger and the question.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
-use datafusion::datasource::ViewTable;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
@@ -20,14 +18,15 @@ use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, vi
 
 use super::answer::{Answer, AnswerStream, Deadline, Limits};
 use super::asof::{AsOf, AsOfText};
-use super::catalogue::Catalogue;
-use super::guard::{self, Tables};
-use super::header::NamedQuery;
+use super::catalogue::{self, Catalogue};
+use super::guard;
+use super::header::{Kind, NamedQuery};
 use super::keep_order::KeepOrder;
 use super::params::{Bound, Params};
 use super::provider::EvidenceTable;
 use super::runtime::{Guest, QueryRuntime};
 use super::types::ValueType;
+use super::views::{Keeping, Views};
 use super::yielding::Yielding;
 use super::{capped, failure, functions, growth};
 use crate::clock::Micros;
@@ -47,21 +46,7 @@ pub struct Engine {
     version: i64,
     shipped: Arc<SessionState>,
     strangers: Arc<SessionState>,
-    weights: Arc<Weights>,
-}
-
-/// How many tables stand behind each name.
-#[derive(Debug, Default)]
-struct Weights(BTreeMap<String, u64>);
-
-impl Tables for Weights {
-    fn weight(&self, name: &str) -> Option<u64> {
-        self.0.get(name).copied()
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
-    }
+    views: Arc<Views>,
 }
 
 impl Engine {
@@ -70,27 +55,24 @@ impl Engine {
     /// # Errors
     /// When the as-of point lies beyond the snapshot, or a shipped view does not fit.
     pub async fn new(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, as_of: AsOf) -> Result<Self> {
-        Self::with_catalogue(runtime, snapshot, as_of, Catalogue::shipped()?).await
+        Self::open(runtime, snapshot, as_of, (Catalogue::shipped()?, Keeping::Deep)).await
     }
 
-    /// As [`Engine::new`], with the views of `catalogue`.
+    /// As [`Engine::new`], with the views of `catalogue`, computed once and read back as `keeping` says.
     ///
     /// # Errors
-    /// As [`Engine::new`].
-    pub async fn with_catalogue(
+    /// When the as-of point lies beyond the snapshot.
+    pub async fn open(
         runtime: &Arc<QueryRuntime>,
         snapshot: &Snapshot,
         as_of: AsOf,
-        catalogue: &Catalogue,
+        (catalogue, keeping): (&Catalogue, Keeping),
     ) -> Result<Self> {
         let table = EvidenceTable::new(snapshot, as_of.size)?;
         let env = runtime.env(table.objects());
         let shipped = shipped_state(runtime, env.clone(), as_of.at);
         let schema = schema_of(&shipped)?;
         schema.register_table(EVIDENCE.to_owned(), Arc::new(table)).map_err(failure::error)?;
-        let views: Vec<NamedQuery> = catalogue.views().cloned().collect();
-        let work = with_views(shipped, views);
-        let (shipped, weights) = QueryRuntime::on_deep_stack(runtime.handle(), work).await?;
         let strangers = strangers_state(runtime, env, as_of.at, shipped.catalog_list().clone());
         Ok(Self {
             runtime: runtime.clone(),
@@ -98,7 +80,7 @@ impl Engine {
             version: snapshot.version,
             shipped: Arc::new(shipped),
             strangers: Arc::new(strangers),
-            weights: Arc::new(weights),
+            views: Arc::new(Views::new(catalogue, keeping)),
         })
     }
 
@@ -136,14 +118,17 @@ impl Engine {
     pub async fn stream(&self, query: &NamedQuery, params: &Params, limits: Limits) -> Result<AnswerStream> {
         let deadline = Deadline::within(limits.seconds);
         let bound = self.bind(query, params)?;
-        let (state, query) = (self.shipped.clone(), query.clone());
+        let is_control = query.kind == Kind::Control;
+        let (state, views, query) = (self.shipped.clone(), self.views.clone(), query.clone());
         let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
+            views.make(&state, &catalogue::tables_in(&query)?).await?;
             let plan = plan_named(&state, &query, &bound).await?;
             check_returns(&query, &plan)?;
             state.create_physical_plan(&plan).await.map_err(failure::error)
         });
         let plan = deadline.hold(work).await??;
-        Ok(self.start(&self.shipped, plan, (limits.rows, deadline), None))
+        let answer = self.start(&self.shipped, plan, (limits.rows, deadline), None);
+        Ok(if is_control { answer.judged() } else { answer })
     }
 
     /// The answer of a stranger's SQL.
@@ -162,11 +147,12 @@ impl Engine {
         guard::check_text(text)?;
         let deadline = Deadline::within(limits.seconds);
         let guest = deadline.hold(self.runtime.guest()).await??;
-        let (state, weights) = (self.strangers.clone(), self.weights.clone());
+        let (state, shipped, views) = (self.strangers.clone(), self.shipped.clone(), self.views.clone());
         let (text, bound) = (text.to_owned(), Bound::as_of(self.as_of.at));
         let work = QueryRuntime::on_deep_stack(guest.handle(), async move {
             let mut statement = guard::parse(&text)?;
-            guard::check_statement(&statement, weights.as_ref())?;
+            let weights = views.make(&shipped, &catalogue::words_in(&text)?).await?;
+            guard::check_statement(&statement, &weights)?;
             fill(&mut statement, &bound)?;
             let plan = state.statement_to_plan(statement).await.map_err(failure::error)?;
             reading().verify_plan(&plan).map_err(failure::error)?;
@@ -238,7 +224,7 @@ async fn recorded_until(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, at: Mi
 
 async fn look_up(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, sql: &str) -> Result<Option<i64>> {
     let head = AsOf { size: snapshot.size, at: 0 };
-    let engine = Engine::with_catalogue(runtime, snapshot, head, &Catalogue::default()).await?;
+    let engine = Engine::open(runtime, snapshot, head, (&Catalogue::default(), Keeping::Deep)).await?;
     let answer = engine.sql(sql, Limits::default()).await?;
     let column = answer.batches.first().map(|batch| batch.column(0).clone());
     Ok(column.and_then(|c| {
@@ -295,34 +281,8 @@ fn schema_of(state: &SessionState) -> Result<Arc<dyn datafusion::catalog::Schema
     state.schema_for_ref(EVIDENCE).map_err(failure::error)
 }
 
-/// `state` with `views` registered in order, and what stands behind each name.
-async fn with_views(state: SessionState, views: Vec<NamedQuery>) -> Result<(SessionState, Weights)> {
-    let schema = schema_of(&state)?;
-    let mut weights = Weights(BTreeMap::from([(EVIDENCE.to_owned(), 1)]));
-    for view in views {
-        let plan = plan_named(&state, &view, &Bound::default()).await?;
-        check_returns(&view, &plan)?;
-        let mut behind = 0;
-        count_tables(&plan, &weights, &mut behind)?;
-        let table = ViewTable::new(plan, Some(view.text.clone()));
-        schema.register_table(view.name.clone(), Arc::new(table)).map_err(failure::error)?;
-        weights.0.insert(view.name, behind);
-    }
-    Ok((state, weights))
-}
-
-fn count_tables(plan: &LogicalPlan, weights: &Weights, behind: &mut u64) -> Result<()> {
-    use datafusion::common::tree_node::TreeNodeRecursion;
-    let walked = plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            *behind += weights.weight(scan.table_name.table()).unwrap_or(1);
-        }
-        Ok(TreeNodeRecursion::Continue)
-    });
-    walked.map(|_| ()).map_err(failure::error)
-}
-
-async fn plan_named(state: &SessionState, query: &NamedQuery, bound: &Bound) -> Result<LogicalPlan> {
+/// The plan of `query` with the values of `bound` filled in.
+pub(super) async fn plan_named(state: &SessionState, query: &NamedQuery, bound: &Bound) -> Result<LogicalPlan> {
     let defect = |what: String| Error::internal(format!("queries/{}: {what}", query.file));
     let parser = DFParserBuilder::new(query.text.as_str()).with_recursion_limit(SHIPPED_DEPTH).build();
     let parsed = parser.and_then(|mut parser| parser.parse_statements());
@@ -368,7 +328,7 @@ fn fill(statement: &mut Statement, bound: &Bound) -> Result<()> {
 }
 
 /// Compares the columns of `plan` with those that the header of `query` promises.
-fn check_returns(query: &NamedQuery, plan: &LogicalPlan) -> Result<()> {
+pub(super) fn check_returns(query: &NamedQuery, plan: &LogicalPlan) -> Result<()> {
     let defect = |what: String| Err(Error::internal(format!("queries/{}: {what}", query.file)));
     let fields = plan.schema().fields();
     if fields.len() != query.returns.len() {
@@ -396,7 +356,6 @@ fn check_returns(query: &NamedQuery, plan: &LogicalPlan) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::header::Kind;
     use super::super::runtime::RuntimeLimits;
     use super::super::testing::{START, engine, random_events, snapshot};
     use super::*;

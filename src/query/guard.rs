@@ -436,7 +436,7 @@ mod tests {
         ("select * from range(1, 1000000000000)", "no table"),
         ("select * from information_schema.tables", "no table"),
         ("select * from datafusion.public.evidence", "no table"),
-        ("select * from nothing", "evidence, exceptions"),
+        ("select * from nothing", "events, evidence"),
         ("select salt from evidence", "salt"),
         ("copy evidence to '/tmp/x.parquet'", "only one SELECT"),
         ("copy (select 1) to '/tmp/x.csv' stored as csv", "only one SELECT"),

@@ -22,8 +22,10 @@ pub enum Kind {
     View,
     /// A number of the monthly review.
     Metric,
-    /// Gives the violations of a rule.
+    /// Judges every item that a rule is about.
     Control,
+    /// A table of the monthly review that is no metric.
+    Governance,
     /// Whether the evidence itself can be believed.
     Health,
     /// For incidents.
@@ -41,6 +43,7 @@ impl Kind {
             "views" => Self::View,
             "metrics" => Self::Metric,
             "controls" => Self::Control,
+            "governance" => Self::Governance,
             "health" => Self::Health,
             "incident" => Self::Incident,
             "review" => Self::Review,

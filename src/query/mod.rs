@@ -14,7 +14,10 @@ pub mod functions;
 pub mod growth;
 pub mod guard;
 pub mod header;
+pub mod judgement;
 pub mod keep_order;
+mod kept;
+pub mod objects;
 pub mod output;
 pub mod params;
 pub mod provider;
@@ -22,6 +25,7 @@ pub mod rows;
 pub mod runtime;
 pub mod shipped;
 pub mod types;
+pub mod views;
 pub mod yielding;
 
 #[cfg(test)]

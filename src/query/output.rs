@@ -15,6 +15,7 @@ use parquet::file::properties::WriterProperties;
 use serde_json::{Value, json};
 
 use super::answer::AnswerStream;
+use super::judgement::Judgement;
 use super::params::Bound;
 use super::rows;
 use crate::error::{Error, Result};
@@ -126,8 +127,16 @@ async fn document(answer: &mut AnswerStream, preamble: &Preamble<'_>, out: &mut 
             rows += 1;
         }
     }
-    let tail = if answer.is_truncated() { "],\"truncated\":true}\n" } else { "]}\n" };
-    out.write_all(tail.as_bytes()).map_err(cannot_write)?;
+    out.write_all(b"]").map_err(cannot_write)?;
+    if let Some(judgement) = answer.judgement() {
+        let Judgement { population, violations, untestable } = judgement;
+        let result = judgement.verdict().word();
+        let control =
+            json!({"result": result, "population": population, "violations": violations, "untestable": untestable});
+        write!(out, ",\"control\":{control}").map_err(cannot_write)?;
+    }
+    let tail: &[u8] = if answer.is_truncated() { b",\"truncated\":true}\n" } else { b"}\n" };
+    out.write_all(tail).map_err(cannot_write)?;
     Ok(rows)
 }
 

@@ -1,8 +1,10 @@
-//! The page before it is markup: sections of headlines, tiles, charts, tables, text and queries.
+//! The page before it is markup: sections of headlines, tiles, charts, tables, findings, cards and queries.
 //!
 //! In: values and words from whoever composes a report. Out: plain structs that `html` renders.
 //! Invariant: every string here is plain text, never markup; the one exception, [`Svg`], can be made
 //! by `charts` alone. It must not compute a number, choose a wording or know where data came from.
+
+use super::format;
 
 /// A whole page.
 #[derive(Clone, Debug, Default)]
@@ -16,7 +18,7 @@ pub struct Document {
     pub facts: Vec<(String, String)>,
     /// Something the reader must know before any number, such as an incomplete log.
     pub banner: Option<String>,
-    /// In reading order; they are numbered from 1.
+    /// In reading order; they are numbered from 1, and one with the id `appendix` is called A.
     pub sections: Vec<Section>,
 }
 
@@ -48,8 +50,14 @@ pub enum Block {
     Text(String),
     /// Short statements, one per line.
     List(Vec<String>),
-    /// A query printed so that anyone can recompute its numbers.
-    Query(Query),
+    /// Labels with their values.
+    Facts(Facts),
+    /// What needs a decision, each with its owner.
+    Findings(Findings),
+    /// Things to discuss one by one.
+    Cards(Cards),
+    /// The queries of the page, printed so that anyone can recompute its numbers.
+    Queries(Vec<Query>),
     /// Lines to sign on paper, one per role: name, date, signature.
     SignOff(Vec<String>),
 }
@@ -96,8 +104,8 @@ pub struct Chart {
     pub title: String,
     /// How to read it, or what stands out.
     pub caption: String,
-    /// The drawing.
-    pub svg: Svg,
+    /// The drawing; none when there is nothing to draw: the page then says so in words.
+    pub svg: Option<Svg>,
     /// Name of the query behind it, or empty.
     pub source: String,
 }
@@ -123,10 +131,99 @@ pub struct Table {
     pub columns: Vec<Column>,
     /// Cells in the order of the columns.
     pub rows: Vec<Vec<Cell>>,
+    /// Said in place of the table when it has no row; "no data" when nothing is given.
+    pub empty: String,
     /// What is left out or needs explaining, such as a truncation.
     pub note: String,
     /// Name of the query behind it, or empty.
     pub source: String,
+}
+
+/// Labels with their values.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// What they are about; may be empty.
+    pub label: String,
+    /// Label and value.
+    pub pairs: Vec<(String, String)>,
+    /// Said when there is none.
+    pub empty: String,
+    /// Name of the query behind them, or empty.
+    pub source: String,
+}
+
+/// What needs a decision.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// What they are; may be empty.
+    pub label: String,
+    /// The most urgent first.
+    pub findings: Vec<Finding>,
+    /// Said when there is none.
+    pub empty: String,
+    /// What is left out.
+    pub note: String,
+    /// Name of the query behind them, or empty.
+    pub source: String,
+}
+
+/// One thing that needs a decision.
+#[derive(Clone, Debug, Default)]
+pub struct Finding {
+    /// How urgent it is.
+    pub severity: Option<Flag>,
+    /// What was found, with its counts, as a sentence.
+    pub statement: String,
+    /// Label and value: about what, who owns it, which rule found it.
+    pub facts: Vec<(String, String)>,
+    /// What to do about it.
+    pub advice: String,
+}
+
+/// Things to discuss one by one.
+#[derive(Clone, Debug, Default)]
+pub struct Cards {
+    /// What they are; may be empty.
+    pub label: String,
+    /// In the order of discussion.
+    pub cards: Vec<Card>,
+    /// Said when there is none.
+    pub empty: String,
+    /// What is left out.
+    pub note: String,
+    /// Name of the query behind them, or empty.
+    pub source: String,
+}
+
+/// One thing to discuss: a record with all that was proposed for it.
+#[derive(Clone, Debug, Default)]
+pub struct Card {
+    /// Which one.
+    pub title: String,
+    /// What is on it, one entry each.
+    pub entries: Vec<Entry>,
+}
+
+/// One proposal on a card.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// What it is about.
+    pub title: String,
+    /// Where it stands.
+    pub state: Option<Flag>,
+    /// The value before and the value proposed; none when nothing is changed.
+    pub change: Option<(Option<String>, Option<String>)>,
+    /// Next to each other.
+    pub sides: Vec<Side>,
+}
+
+/// What is read together on a card: the evidence, the decision.
+#[derive(Clone, Debug, Default)]
+pub struct Side {
+    /// What it is.
+    pub label: String,
+    /// Label, value, and how the value is set.
+    pub values: Vec<(String, Cell, Kind)>,
 }
 
 /// A column's heading and how its values are set.
@@ -163,6 +260,14 @@ pub enum Kind {
     Hours,
     /// Pairs of fractions, printed as percentages.
     Interval,
+    /// Differences of fractions, printed as percentage points with a sign.
+    Points,
+    /// Pairs of plain numbers.
+    Bounds,
+    /// Days and instants: words that stay on one line.
+    Time,
+    /// Room to write on paper.
+    Blank,
 }
 
 /// One value of a table.
@@ -178,8 +283,36 @@ pub enum Cell {
     Range(f64, f64),
     /// A judgement in words.
     Flag(Flag),
+    /// Ids of sections of the same page, shown as their numbers.
+    Sections(Vec<String>),
+    /// Room to write on paper.
+    Blank,
+    /// Heads the rows below it.
+    Group(String),
     /// No value: printed as a dash that reads "no data".
     Missing,
+}
+
+impl Cell {
+    /// The value as its column's kind writes it; sections by their ids, which only a page can number.
+    pub fn words(&self, kind: Kind) -> String {
+        match self {
+            Self::Text(text) | Self::Group(text) => text.clone(),
+            Self::Count(count) => format::count(*count),
+            Self::Value(value) => match kind {
+                Kind::Percent => format::percent(Some(*value)),
+                Kind::Hours => format::hours(Some(*value)),
+                Kind::Points => format::points(Some(*value)),
+                _ => format::number(Some(*value)),
+            },
+            Self::Range(low, high) if kind == Kind::Bounds => format::bounds(Some(*low), Some(*high)),
+            Self::Range(low, high) => format::interval(Some(*low), Some(*high)),
+            Self::Flag(flag) => flag.words.clone(),
+            Self::Sections(ids) => ids.join(", "),
+            Self::Blank => String::new(),
+            Self::Missing => format::NO_DATA.to_owned(),
+        }
+    }
 }
 
 impl From<&str> for Cell {
@@ -236,7 +369,7 @@ impl Flag {
     /// The flag of a metric's status; none for `ok`.
     pub fn of_status(status: &str) -> Option<Self> {
         let tone = if status == "no_data" { Tone::Absent } else { Tone::Watch };
-        super::format::status(status).map(|words| Self::new(tone, words))
+        format::status(status).map(|words| Self::new(tone, words))
     }
 }
 
@@ -251,6 +384,8 @@ pub enum Tone {
     Bad,
     /// Nothing to judge by: no data, not testable.
     Absent,
+    /// A state that is neither good nor bad.
+    Plain,
 }
 
 /// A query as the appendix prints it.
@@ -264,6 +399,8 @@ pub struct Query {
     pub parameters: Vec<(String, String)>,
     /// The text of the query.
     pub sql: String,
+    /// SHA-256 of that text in hex: it names the text where the text itself is not at hand.
+    pub digest: String,
 }
 
 #[cfg(test)]

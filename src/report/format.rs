@@ -61,6 +61,54 @@ pub fn interval(low: Option<f64>, high: Option<f64>) -> String {
     }
 }
 
+/// A difference of fractions in percentage points, with its sign: `+5.2 pp`, `−3.1 pp`. A difference that
+/// would round to nothing without being nothing reads `+< 0.1 pp`.
+pub fn points(difference: Option<f64>) -> String {
+    let Some(value) = finite(difference) else { return NO_DATA.into() };
+    let sign = if value > 0.0 { "+" } else { "" };
+    let rounded = format!("{:.1}", value * 100.0);
+    match rounded.as_str() {
+        "0.0" if value > 0.0 => format!("+<{NBSP}0.1{NBSP}pp"),
+        "-0.0" if value < 0.0 => format!("\u{2212}<{NBSP}0.1{NBSP}pp"),
+        "-0.0" => format!("0.0{NBSP}pp"),
+        _ => format!("{sign}{}{NBSP}pp", signed(&rounded)),
+    }
+}
+
+/// An interval of plain numbers: `[0.62, 1.1]`.
+pub fn bounds(low: Option<f64>, high: Option<f64>) -> String {
+    match (finite(low), finite(high)) {
+        (Some(_), Some(_)) => format!("[{},{NBSP}{}]", number(low), number(high)),
+        _ => NO_DATA.into(),
+    }
+}
+
+/// An RFC 3339 instant to the minute: `2026-03-02 14:05`; other text stays as it is.
+pub fn instant(text: &str) -> String {
+    match (text.get(..10), text.get(11..16)) {
+        (Some(day), Some(time)) if is_instant(text) => format!("{day}{NBSP}{time}").replace('-', "\u{2011}"),
+        _ => text.to_owned(),
+    }
+}
+
+/// The day of an RFC 3339 instant or date: `2026-03-02`; other text stays as it is.
+pub fn date(text: &str) -> String {
+    match text.get(..10) {
+        Some(day) if is_date(day) && (text.len() == 10 || is_instant(text)) => day.replace('-', "\u{2011}"),
+        _ => text.to_owned(),
+    }
+}
+
+fn is_date(text: &str) -> bool {
+    let is_placed = |(i, c): (usize, char)| if matches!(i, 4 | 7) { c == '-' } else { c.is_ascii_digit() };
+    text.len() == 10 && text.chars().enumerate().all(is_placed)
+}
+
+fn is_instant(text: &str) -> bool {
+    text.get(..10).is_some_and(is_date)
+        && text.get(10..16).is_some_and(|t| t.starts_with(['T', ' ']) && t.as_bytes()[3] == b':')
+}
+
 /// A plain number with at most three decimals and no trailing zeros: `0.183`, `1,250`.
 pub fn number(value: Option<f64>) -> String {
     let Some(value) = finite(value) else { return NO_DATA.into() };
@@ -196,6 +244,22 @@ mod tests {
     fn an_interval_is_in_percentage_points() {
         assert_eq!(plain(interval(Some(0.4134), Some(0.434))), "[41.3, 43.4]");
         assert_eq!(plain(interval(Some(-0.0), Some(1.0))), "[0.0, 100.0]");
+    }
+
+    #[test]
+    fn a_difference_carries_its_sign_and_never_rounds_to_none() {
+        let got = [0.052, -0.031, 0.0, 0.0001, -0.0001].map(|d| plain(points(Some(d))));
+        assert_eq!(got, ["+5.2 pp", "\u{2212}3.1 pp", "0.0 pp", "+< 0.1 pp", "\u{2212}< 0.1 pp"]);
+        assert_eq!(plain(bounds(Some(0.62), Some(1.1))), "[0.62, 1.1]");
+    }
+
+    #[test]
+    fn an_instant_is_shown_to_the_minute_and_other_text_as_it_is() {
+        let simple = |text: String| plain(text).replace('\u{2011}', "-");
+        assert_eq!(simple(instant("2026-03-02T14:05:33.120000Z")), "2026-03-02 14:05");
+        assert_eq!(simple(date("2026-03-02T14:05:33Z")), "2026-03-02");
+        assert_eq!([instant("yesterday at noon, ok"), date("")], ["yesterday at noon, ok", ""]);
+        assert_eq!(instant("2026-03-02"), "2026-03-02");
     }
 
     #[test]

@@ -4,12 +4,16 @@
 //! HTML with SVG charts, the same numbers as JSON, tables as CSV. Invariant: a page computes no number; what
 //! it shows is an answer of a query that its appendix prints.
 
+pub mod batch;
 mod canvas;
 pub mod charts;
 pub mod compose;
 pub mod dashboard;
 pub mod document;
+pub mod files;
 pub mod format;
+pub mod gather;
 pub mod html;
+pub mod issued;
 pub mod monthly;
-pub mod rows;
+pub mod period;

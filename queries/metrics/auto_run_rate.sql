@@ -1,0 +1,63 @@
+-- question: What share of the actions executed did no person decide on?
+-- grain:    one row per key of each grain; a batch with an action in the period counts whole, every
+--           other row holds the actions of the period
+-- params:   period_start   timestamp
+--           period_end     timestamp  half-open
+-- returns:  grain        utf8     period, workflow, batch, issue_type, rule_version,
+--                                 prompt_version, model_version, segment, permission_level,
+--                                 permission_area or operation
+--           key          utf8     null for the period, else the value of that attribute
+--           numerator    int64    of those, without a decision by a person
+--           denominator  int64    executed with outcome succeeded, partial or unknown
+--           value        float64  numerator / denominator; null when nothing is in it
+--           ci_low       float64  Wilson 95 %
+--           ci_high      float64
+--           pending      int64    proposed, not executed, undecided
+--           status       utf8     no_data, small_sample or ok
+-- needs:    action.executed, action.decided, permission_level
+-- why:      read it by permission_level. A decision counts as a person's when it names its reviewer or
+--           its actor is human; one that was recorded after the execution is a decision too, and listed
+--           by the control decided_after_execution.
+
+with scoped as (
+    select
+        grain,
+        key,
+        any_executed,
+        has_human_decision,
+        is_undecided,
+        cohort_at >= $period_start and cohort_at < $period_end as is_in_period
+    from action_scopes
+    union all
+    select 'period', null, null, null, null, true
+),
+counts as (
+    select
+        grain,
+        key,
+        count(*) filter (where any_executed and not has_human_decision) as numerator,
+        count(*) filter (where any_executed) as denominator,
+        count(*) filter (where is_undecided) as pending
+    from scoped
+    where is_in_period or grain = 'batch'
+    group by grain, key
+    having bool_or(is_in_period)
+)
+select
+    grain,
+    key,
+    numerator,
+    denominator,
+    cast(numerator as double) / nullif(denominator, 0) as value,
+    case when denominator > 0 then wilson_low(numerator, denominator) end as ci_low,
+    case when denominator > 0 then wilson_high(numerator, denominator) end as ci_high,
+    pending,
+    case
+        when denominator = 0 then 'no_data'
+        when denominator < 30 then 'small_sample'
+        else 'ok'
+    end as status
+from counts
+order by
+    case grain when 'period' then 0 when 'workflow' then 1 when 'batch' then 2 else 3 end,
+    grain, key

@@ -1,0 +1,137 @@
+//! The views of a session, made when a question first needs them.
+//!
+//! In: the catalogue, the names that a question reads. Out: registered tables. Invariant: a view is planned once
+//! a session, behind those that it needs; one that is kept is computed once as well.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::datasource::ViewTable;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use tokio::sync::Mutex;
+
+use super::catalogue::Catalogue;
+use super::engine::{EVIDENCE, check_returns, plan_named};
+use super::failure;
+use super::guard::Tables;
+use super::kept::Kept;
+use super::params::Bound;
+use crate::error::Result;
+
+/// Views that read each other many times over: written out they are too long to plan, and quick to compute.
+const DEEP: [&str; 6] = ["policies", "policy_rules", "judged_actions", "decisions", "approvals", "action_evidence"];
+/// Views that many questions of a report read, and that cost more to compute than to read back.
+const COSTLY: [&str; 8] = [
+    "actions",
+    "approved_executions",
+    "corrections",
+    "exceptions",
+    "reviewed",
+    "sample_reviews",
+    "verdict_scopes",
+    "verdicts",
+];
+
+/// Which views are computed once and read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// Those without which a single question cannot be planned.
+    Deep,
+    /// Those that several questions share, too.
+    Costly,
+}
+
+impl Keeping {
+    fn keeps(self, view: &str) -> bool {
+        DEEP.contains(&view) || self == Self::Costly && COSTLY.contains(&view)
+    }
+}
+
+/// The views of one session.
+#[derive(Debug)]
+pub(super) struct Views {
+    catalogue: Catalogue,
+    keeping: Keeping,
+    made: Mutex<Made>,
+}
+
+#[derive(Debug, Default)]
+struct Made {
+    weights: Weights,
+    kept: Option<Kept>,
+}
+
+/// How many tables stand behind each name.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Weights {
+    made: BTreeMap<String, u64>,
+    all: Vec<String>,
+}
+
+impl Tables for Weights {
+    fn weight(&self, name: &str) -> Option<u64> {
+        self.made.get(name).copied()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.all.clone()
+    }
+}
+
+impl Views {
+    /// None is made yet.
+    pub(super) fn new(catalogue: &Catalogue, keeping: Keeping) -> Self {
+        let views = catalogue.views().map(|view| view.name.clone());
+        let mut all: Vec<String> = std::iter::once(EVIDENCE.to_owned()).chain(views).collect();
+        all.sort_unstable();
+        let weights = Weights { made: BTreeMap::from([(EVIDENCE.to_owned(), 1)]), all };
+        Self { catalogue: catalogue.clone(), keeping, made: Mutex::new(Made { weights, kept: None }) }
+    }
+
+    /// Makes the views among `words` and those that they need; gives what stands behind each name so far.
+    ///
+    /// # Errors
+    /// When a view does not fit, fails, or cannot be kept.
+    pub(super) async fn make(&self, state: &SessionState, words: &BTreeSet<String>) -> Result<Weights> {
+        let mut made = self.made.lock().await;
+        let schema = state.schema_for_ref(EVIDENCE).map_err(failure::error)?;
+        for view in self.catalogue.needed(words) {
+            if made.weights.made.contains_key(&view.name) {
+                continue;
+            }
+            let plan = plan_named(state, view, &Bound::default()).await?;
+            check_returns(view, &plan)?;
+            let behind = tables_behind(&plan, &made.weights)?;
+            let table: Arc<dyn TableProvider> = if self.keeping.keeps(&view.name) {
+                let kept = match &mut made.kept {
+                    Some(kept) => kept,
+                    none => none.insert(Kept::new()?),
+                };
+                kept.keep(state, &view.name, &plan).await?
+            } else {
+                Arc::new(ViewTable::new(plan, Some(view.text.clone())))
+            };
+            register(schema.as_ref(), &view.name, table)?;
+            made.weights.made.insert(view.name.clone(), behind);
+        }
+        Ok(made.weights.clone())
+    }
+}
+
+fn register(schema: &dyn SchemaProvider, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+    schema.register_table(name.to_owned(), table).map(drop).map_err(failure::error)
+}
+
+fn tables_behind(plan: &LogicalPlan, weights: &Weights) -> Result<u64> {
+    use datafusion::common::tree_node::TreeNodeRecursion;
+    let mut behind = 0;
+    let walked = plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            behind += weights.weight(scan.table_name.table()).unwrap_or(1);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.map(|_| behind).map_err(failure::error)
+}

@@ -1,0 +1,206 @@
+//! Gathering: every question of a dashboard is asked, over the same evidence and with the same parameters.
+//!
+//! In: an engine, dashboards, parameters. Out: the answers by name, and the queries as the appendix prints them.
+//! Invariant: a page is composed from nothing but what is gathered here; no number is computed.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::compose::Answers;
+use super::dashboard::Dashboard;
+use super::document::Query;
+use super::files::sha256;
+use crate::clock::{Micros, rfc3339};
+use crate::error::{Error, Result};
+use crate::query::answer::Limits;
+use crate::query::catalogue::{Catalogue, tables_in};
+use crate::query::engine::Engine;
+use crate::query::header::NamedQuery;
+use crate::query::objects::{Row, rows};
+use crate::query::params::Params;
+
+/// Violating rows of a control that a report holds at most; the count is always whole.
+const VIOLATIONS: usize = 10_000;
+
+/// A stretch of time with a name, such as a month.
+#[derive(Debug, Clone)]
+pub struct Period {
+    /// Its name, `2016-03`.
+    pub name: String,
+    /// First instant.
+    pub start: Micros,
+    /// End, not included.
+    pub end: Micros,
+}
+
+/// What is asked of every query.
+pub struct Ask<'a> {
+    /// The evidence.
+    pub engine: &'a Engine,
+    /// The queries.
+    pub catalogue: &'a Catalogue,
+    /// Values for all parameters that a query may have.
+    pub params: Params,
+    /// The period itself.
+    pub period: Period,
+    /// The periods of the trends, oldest first.
+    pub trend: Vec<Period>,
+}
+
+/// The answers, and how they were asked for.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// Rows by query; `trend:<metric>` over the periods of the trend; `control:<name>` with the result first.
+    pub answers: Answers,
+    /// The queries with their parameters, in the order of their first use.
+    pub queries: Vec<Query>,
+}
+
+impl Ask<'_> {
+    /// Asks everything that `dashboard` shows.
+    ///
+    /// # Errors
+    /// When it names a query that there is not, or a query fails.
+    pub async fn all(&self, dashboard: &Dashboard) -> Result<Gathered> {
+        let mut gathered = Gathered::default();
+        // `controls` stands for the results of all controls on the page.
+        for name in dashboard.queries().into_iter().filter(|name| *name != "controls") {
+            let query = self.catalogue.get(name)?;
+            let found = self.rows(query, &self.period).await?;
+            gathered.answers.insert(name.to_owned(), found);
+            gathered.queries.push(self.printed(query)?);
+        }
+        for name in dashboard.trends() {
+            let query = self.catalogue.get(name)?;
+            let mut found = Vec::new();
+            for period in &self.trend {
+                let of_period = |row: &Row| row.get("grain").and_then(Value::as_str) == Some("period");
+                let named = |mut row: Row| {
+                    row.insert("month".to_owned(), period.name.clone().into());
+                    row
+                };
+                found.extend(self.rows(query, period).await?.into_iter().filter(of_period).map(named));
+            }
+            gathered.answers.insert(format!("trend:{name}"), found);
+        }
+        for name in dashboard.controls() {
+            let query = self.catalogue.get(name)?;
+            gathered.answers.insert(format!("control:{name}"), self.judged(query).await?);
+            gathered.queries.push(self.printed(query)?);
+        }
+        self.print_views(&mut gathered)?;
+        Ok(gathered)
+    }
+
+    /// Adds the views that the queries read: without their texts no number can be recomputed.
+    fn print_views(&self, gathered: &mut Gathered) -> Result<()> {
+        let mut words = BTreeSet::new();
+        for query in &gathered.queries {
+            words.extend(tables_in(self.catalogue.get(&query.name)?)?);
+        }
+        for view in self.catalogue.needed(&words) {
+            gathered.queries.push(self.printed(view)?);
+        }
+        Ok(())
+    }
+
+    async fn rows(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
+        rows(&self.engine.run(query, &self.params_for(query, period)).await?)
+    }
+
+    /// The result of a control as a row, then the rows that violate it.
+    async fn judged(&self, query: &NamedQuery) -> Result<Vec<Row>> {
+        let limits = Limits { rows: VIOLATIONS, ..Limits::default() };
+        let params = self.params_for(query, &self.period);
+        let answer = self.engine.stream(query, &params, limits).await?.collect().await?;
+        let judged = answer.judgement.unwrap_or_default();
+        let first = json!({
+            "result": judged.verdict().word(), "population": judged.population, "violations": judged.violations,
+            "untestable": judged.untestable, "question": query.question,
+        });
+        let first = first.as_object().cloned().unwrap_or_default();
+        Ok(std::iter::once(first).chain(rows(&answer)?).collect())
+    }
+
+    fn params_for(&self, query: &NamedQuery, period: &Period) -> Params {
+        let mut given = self.params.clone();
+        // A query of weeks needs as many of them as there are: limits drawn from four weeks say little.
+        let is_weekly = query.returns.iter().any(|column| column.name == "week_start");
+        let first = self.trend.first().filter(|_| is_weekly).unwrap_or(period);
+        given.insert("period_start".to_owned(), rfc3339(first.start));
+        given.insert("period_end".to_owned(), rfc3339(period.end));
+        given.retain(|name, _| query.params.iter().any(|p| p.name == *name));
+        given
+    }
+
+    fn printed(&self, query: &NamedQuery) -> Result<Query> {
+        let bound = self.engine.bind(query, &self.params_for(query, &self.period))?;
+        Ok(Query {
+            name: query.name.clone(),
+            question: query.question.clone(),
+            parameters: bound.values().into_iter().map(|(name, value)| (name.to_owned(), value.to_string())).collect(),
+            sql: query.text.clone(),
+            digest: sha256(&query.text),
+        })
+    }
+}
+
+/// Refuses parameters that no query of the page knows; `fixed` are those that the report sets.
+///
+/// # Errors
+/// Invalid, naming the parameter and those that there are.
+pub fn check_params(catalogue: &Catalogue, dashboard: &Dashboard, given: &Params, fixed: &[&str]) -> Result<()> {
+    let mut known: Vec<&str> = Vec::new();
+    for name in dashboard.queries().into_iter().filter(|name| *name != "controls") {
+        known.extend(catalogue.get(name)?.params.iter().map(|p| p.name.as_str()));
+    }
+    known.retain(|name| !fixed.contains(name));
+    known.sort_unstable();
+    known.dedup();
+    match given.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => {
+            Err(Error::invalid(format!("the report has no parameter `{name}`; it knows: {}", known.join(", "))))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Adds the sections of a user's dashboard to `dashboard`, and the queries beside it to `catalogue`.
+///
+/// A dashboard may name shipped queries, or files `<name>.sql` in its own folder.
+///
+/// # Errors
+/// When the file cannot be read, names a query that is neither, or repeats a section.
+pub fn add_dashboard(dashboard: &mut Dashboard, catalogue: &mut Catalogue, file: &Path) -> Result<()> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::not_found(format!("cannot read dashboard {name}")).because(e))?;
+    let added = Dashboard::parse(&name, &text)?;
+    let asked = added.queries().into_iter().chain(added.trends()).chain(added.controls());
+    for query in asked.filter(|query| *query != "controls").map(str::to_owned).collect::<Vec<_>>() {
+        let beside = file.with_file_name(format!("{query}.sql"));
+        if catalogue.get(&query).is_err() && beside.is_file() {
+            let text = std::fs::read_to_string(&beside)
+                .map_err(|e| Error::not_found(format!("cannot read query {}", beside.display())).because(e))?;
+            catalogue.add(&format!("governance/{query}.sql"), &text)?;
+        }
+        catalogue.get(&query).map_err(|e| {
+            Error::not_found(format!(
+                "dashboard {name}: {}; a query of your own lies beside it as {query}.sql",
+                e.message()
+            ))
+        })?;
+    }
+    for section in &added.sections {
+        if dashboard.sections.iter().any(|s| s.id == section.id) {
+            return Err(Error::invalid(format!("dashboard {name}: the section `{}` is there already", section.id)));
+        }
+    }
+    dashboard.metrics.extend(added.metrics.into_iter().filter(|m| !dashboard.metrics.contains(m)).collect::<Vec<_>>());
+    // The appendix and the signatures stay last.
+    let last = dashboard.sections.iter().position(|s| s.id == "sign-off").unwrap_or(dashboard.sections.len());
+    dashboard.sections.splice(last..last, added.sections);
+    Ok(())
+}
