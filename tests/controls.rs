@@ -139,15 +139,19 @@ async fn nothing_to_judge_passes_with_a_population_of_zero() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lacks_the_needed_column_is_not_testable() {
-    // Neither level, policy outcome nor payload hash: whether an approval was needed cannot be told.
-    let line = json!({
-        "event_id": "1", "source": "s", "event_type": "action.executed", "occurred_at": "2026-03-02T09:00:00Z",
-        "workflow": "w", "action_id": "a", "outcome": "succeeded",
-    });
-    let engine = engine(&store_of(&[line]).await).await;
-    let control = Catalogue::shipped().unwrap().get("executed_without_valid_approval").unwrap();
-    let (judged, _) = judge(&engine, control).await;
-    assert_eq!(judged.verdict(), Verdict::NotTestable, "{judged:?}");
+    let cases: Value = serde_json::from_str(&fixture("untestable.json")).unwrap();
+    let mut tested = 0;
+    for control in controls() {
+        let case = &cases[&control.name];
+        assert!(case["why"].is_string(), "{}: say what it lacks, or why it cannot lack anything", control.name);
+        let events = case["events"].as_array().unwrap();
+        if !events.is_empty() {
+            let (judged, _) = judge(&engine(&store_of(events).await).await, control).await;
+            assert_eq!(judged.verdict(), Verdict::NotTestable, "{}: {judged:?}, {}", control.name, case["why"]);
+            tested += 1;
+        }
+    }
+    assert!(tested >= 15, "only {tested} of {} controls have such a case", controls().len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

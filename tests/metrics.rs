@@ -109,8 +109,11 @@ async fn answers(store: &Store, start: &str, end: &str) -> BTreeMap<String, Stri
 fn metrics_of(answers: &BTreeMap<String, String>) -> BTreeMap<&str, &str> {
     let is_metric = |name: &str| {
         let kind = Catalogue::shipped().unwrap().get(name).unwrap().kind;
+        // Places in the ledger and the ledger's own extent differ with the order of arrival.
+        let is_table = kind == Kind::Governance
+            && !["changes", "change_effects", "retention", "rollout", "findings"].contains(&name);
         // Both say something of the arrival itself: what came twice, what was recorded too late.
-        kind == Kind::Metric && name != "log_health" && name != "approval_coverage"
+        is_table || kind == Kind::Metric && name != "log_health" && name != "approval_coverage"
     };
     answers.iter().filter(|(name, _)| is_metric(name)).map(|(n, a)| (n.as_str(), a.as_str())).collect()
 }
@@ -120,7 +123,8 @@ async fn every_query_answers_on_an_empty_store_and_on_one_event() {
     let store = memory().await;
     let (start, end) = ("2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z");
     for (name, answer) in metrics_of(&answers(&store, start, end).await) {
-        assert!(answer.contains("no_data") || answer == "[]", "{name}: {answer}");
+        let is_table = Catalogue::shipped().unwrap().get(name).unwrap().kind == Kind::Governance;
+        assert!(is_table || answer.contains("no_data") || answer == "[]", "{name}: {answer}");
     }
     for line in DAY5.lines().take(3).chain(DAY5.lines().rev().take(3)) {
         let store = memory().await;

@@ -10,7 +10,7 @@ use super::output::Output;
 use super::{Answer, open, open_or_create, person, session};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::Column;
+use crate::event::{Cell, Column};
 use crate::incident::{self, Reading};
 use crate::ingest::writer::Writer;
 use crate::policy::{self, Policy};
@@ -36,6 +36,11 @@ fn read(file: &Path) -> Result<(String, Policy)> {
     Ok((text, policy))
 }
 
+/// Every policy that was ever applied, also one that another took the place of.
+const APPLIED: &str = "
+    select policy_version as version, new_value as document from events
+    where event_type = 'config.changed' and field = 'policy' and source = 'probity' order by seq";
+
 async fn versions(engine: &Engine) -> Result<Vec<Row>> {
     rows(&engine.sql(VERSIONS, Limits::default()).await?)
 }
@@ -53,23 +58,25 @@ pub async fn apply(global: &Global, args: &PolicyApplyArgs, out: &Output) -> Res
     let person = person(args.by.as_deref())?;
     let store = open_or_create(global, out).await?;
     let engine = session(global, &store).await?;
-    let known = versions(&engine).await?;
     let version = &policy.version;
-    if let Some(same) = known.iter().find(|row| text(row, "version") == version) {
-        if text(same, "document") == text_of_file {
-            out.say(&format!("policy `{version}` is applied already; nothing changed"));
-            out.json(&json!({"version": version, "applied": false}))?;
-            return Ok(Answer::Done);
-        }
-        return Err(Error::invalid(format!(
-            "the policy version `{version}` is taken by another text; give yours a new name"
-        )));
+    let taken =
+        || Error::invalid(format!("the policy version `{version}` is taken by another text; give yours a new name"));
+    let applied = rows(&engine.sql(APPLIED, Limits::default()).await?)?;
+    if let Some(same) = applied.iter().find(|row| text(row, "version") == version) {
+        return if text(same, "document") == text_of_file { known_already(version, out) } else { Err(taken()) };
     }
+    if *version == Policy::built_in()?.version {
+        return Err(taken());
+    }
+    let known = versions(&engine).await?;
     let before = known.iter().find(|row| is(row, "is_in_force")).map_or("", |row| text(row, "document"));
     let now = store.clock().now();
     let from = policy.effective_from().unwrap_or(now);
     let mut writer = Writer::new(&store);
     let mut event = writer.statement("config.changed");
+    event.set(Column::OccurredAt, Cell::Instant(now));
+    // Two people who apply the same version at the same moment: the second finds this id taken.
+    event.set_text(Column::EventId, format!("policy/{version}"));
     event.set_text(Column::Field, policy::FIELD);
     event.set_text(Column::OldValue, before.to_owned());
     event.set_text(Column::NewValue, text_of_file.clone());
@@ -78,13 +85,19 @@ pub async fn apply(global: &Global, args: &PolicyApplyArgs, out: &Output) -> Res
     event.set_text(Column::ActorId, person.clone());
     let digest: String = Sha256::digest(text_of_file.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
     event.set_text(Column::Extra, json!({"effective_from": rfc3339(from), "sha256": digest}).to_string());
-    let seq = writer.state(&event).await?;
+    let seq = writer.state_once(&event).await?.ok_or_else(taken)?;
     let since = rfc3339(from);
     out.say(&format!(
         "policy `{version}` applied by {person} as event {seq}; in force from {since}{}",
         later(from, now)
     ));
     out.json(&json!({"version": version, "applied": true, "seq": seq, "effective_from": since, "sha256": digest}))?;
+    Ok(Answer::Done)
+}
+
+fn known_already(version: &str, out: &Output) -> Result<Answer> {
+    out.say(&format!("policy `{version}` was applied already; `probity policy show` tells which one is in force"));
+    out.json(&json!({"version": version, "applied": false}))?;
     Ok(Answer::Done)
 }
 

@@ -112,27 +112,37 @@ pub async fn readings(engine: &Engine, policy: &Policy) -> Result<Vec<Reading>> 
     Ok(readings)
 }
 
-/// Incidents not closed, opened by a rule: the rules' names.
-const OPEN_RULES: &str = "
-    select distinct json_text(o.extra, '/rule') as rule
+/// The incidents that rules opened, by rule, and how many of them are closed.
+const OPENED_BY_RULES: &str = "
+    select json_text(o.extra, '/rule') as rule, count(*) as opened, count(c.incident_id) as closed
     from events as o
-    left join (select incident_id from events where event_type = 'incident.closed') as c
+    left join (select distinct incident_id from events where event_type = 'incident.closed') as c
         on c.incident_id = o.incident_id
-    where o.event_type = 'incident.opened' and c.incident_id is null";
+    where o.event_type = 'incident.opened' and json_text(o.extra, '/rule') is not null
+    group by json_text(o.extra, '/rule')";
 
 /// Opens a draft incident for every reading that fires, unless its rule has one that is not closed; gives their ids.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn open_drafts(store: &Store, engine: &Engine, policy: &Policy, readings: &[Reading]) -> Result<Vec<String>> {
-    let open = rows(&engine.sql(OPEN_RULES, Limits::default()).await?)?;
-    let is_open = |name: &str| open.iter().any(|row| text(row, "rule") == name);
+    let known = rows(&engine.sql(OPENED_BY_RULES, Limits::default()).await?)?;
+    let opened_and_closed = |name: &str| {
+        let row = known.iter().find(|row| text(row, "rule") == name);
+        row.map_or((0, 0), |row| (count(row, "opened").unwrap_or(0), count(row, "closed").unwrap_or(0)))
+    };
     let mut writer = Writer::new(store);
     let mut opened = Vec::new();
-    for reading in readings.iter().filter(|r| r.fires() && !is_open(&r.rule.name)) {
+    for reading in readings.iter().filter(|reading| reading.fires()) {
         let rule = &reading.rule;
+        let (before, closed) = opened_and_closed(&rule.name);
+        if before > closed {
+            continue;
+        }
         let id = format!("draft-{}", &store.clock().id()[..12]);
         let mut event = writer.statement("incident.opened");
+        // Two checks at the same moment mean the same incident: the second finds this id taken.
+        event.set_text(Column::EventId, format!("incident-rule/{}/{}", short(&rule.name), before + 1));
         event.set_text(Column::IncidentId, id.clone());
         event.set_text(Column::PolicyVersion, policy.version.clone());
         if let Some(workflow) = &rule.workflow {
@@ -145,8 +155,14 @@ pub async fn open_drafts(store: &Store, engine: &Engine, policy: &Policy, readin
             "title": reading.words(), "value": reading.value,
         });
         event.set(Column::Extra, Cell::Text(extra.to_string().into()));
-        writer.state(&event).await?;
-        opened.push(id);
+        if writer.state_once(&event).await?.is_some() {
+            opened.push(id);
+        }
     }
     Ok(opened)
+}
+
+/// A name as part of an id, which has a limit and no control characters.
+fn short(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(40).collect()
 }

@@ -115,6 +115,20 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When the store fails.
     pub async fn state(&mut self, statement: &Draft<'_>) -> Result<i64> {
+        let stated = self.append_statement(statement, Ids::Random).await?;
+        stated.ok_or_else(|| Error::internal("an event with a random id was there already"))
+    }
+
+    /// As [`Writer::state`], for a statement whose `event_id` says what it is about: none when an event with that
+    /// id was stated in the same month, whoever was first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn state_once(&mut self, statement: &Draft<'_>) -> Result<Option<i64>> {
+        self.append_statement(statement, Ids::Meant).await
+    }
+
+    async fn append_statement(&mut self, statement: &Draft<'_>, ids: Ids) -> Result<Option<i64>> {
         let mut builder = BatchBuilder::default();
         builder.append(statement);
         let rows = builder.finish();
@@ -123,9 +137,12 @@ impl<'a> Writer<'a> {
             let (head, snapshot) = self.head().await?;
             // Appending moves the known prefix: what others appended since must be in it before.
             self.known.catch_up(&snapshot)?;
+            if ids == Ids::Meant && self.known.classify(self.store, &snapshot, &rows).await? != [Verdict::New] {
+                return Ok(None);
+            }
             drop(snapshot);
             if let Some((seq, _)) = self.try_append(head, &rows).await? {
-                return Ok(seq);
+                return Ok(Some(seq));
             }
         }
         Err(contended())
@@ -279,6 +296,15 @@ impl<'a> Writer<'a> {
     pub fn forget_head(&mut self) {
         self.head = None;
     }
+}
+
+/// What the id of a statement is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ids {
+    /// Random: nobody else has it, and looking for it would read the month.
+    Random,
+    /// Chosen so that the same statement has the same one.
+    Meant,
 }
 
 /// Attempts of a put whose fate the store does not tell.

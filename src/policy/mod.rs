@@ -199,6 +199,8 @@ fn default_severity() -> String {
     "medium".to_owned()
 }
 
+/// How grave an incident is.
+const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 /// What the numbers must show before a workflow goes one level up.
 const PROMOTION: [&str; 4] =
     ["min_decisions", "min_approval_rate", "max_false_discovery_rate", "min_approval_coverage"];
@@ -251,12 +253,14 @@ impl Policy {
                 wrong.push(what);
             }
         };
-        require(!self.version.trim().is_empty(), "`version` is empty".to_owned());
+        let is_name = !self.version.trim().is_empty() && self.version.len() <= 100;
+        let is_plain = self.version.chars().all(|c| !c.is_control());
+        require(is_name && is_plain, "`version` is a name of at most 100 bytes without control characters".to_owned());
         let is_instant = self.effective_from.is_none() || self.effective_from().is_some();
         require(is_instant, "`effective_from` needs date, time and zone, e.g. 2026-03-01T00:00:00Z".to_owned());
         let zone = &self.time_zone;
         require(zone.parse::<chrono_tz::Tz>().is_ok(), format!("`time_zone` `{zone}` is no IANA zone"));
-        require((1..=36_525).contains(&self.maturity_days), "`maturity_days` is not in 1..36525".to_owned());
+        self.complain_of_numbers(&mut require);
         let sampled = self.sample_review_days.keys().map(|level| level.parse().unwrap_or(0));
         let staged = self.workflows.iter().filter_map(|w| w.stage);
         let permitted = self.permissions.iter().map(|p| p.level);
@@ -280,17 +284,51 @@ impl Policy {
         for text in texts.flatten() {
             require(parse::amount(text).is_ok(), format!("amount `{text}` is no number with at most two decimals"));
         }
+        for (role, members) in &self.roles {
+            require(!members.is_empty(), format!("role `{role}` has no members"));
+        }
+        for approver in &self.approvers {
+            require(!approver.reviewers.is_empty(), "an [[approver]] names no `reviewers`".to_owned());
+        }
         let mut names: Vec<&str> = self.workflows.iter().map(|w| w.name.as_str()).collect();
         names.sort_unstable();
         for pair in names.windows(2).filter(|pair| pair[0] == pair[1]) {
             require(false, format!("workflow `{}` is described twice", pair[0]));
         }
-        for rule in &self.incident_rules {
+        for (number, rule) in self.incident_rules.iter().enumerate() {
+            let is_first = self.incident_rules[..number].iter().all(|other| other.name != rule.name);
+            require(is_first, format!("two incident rules are called `{}`", rule.name));
+            let limit = rule.above.or(rule.below).unwrap_or(0.0);
+            require(limit.is_finite(), format!("incident rule `{}`: the limit is no number", rule.name));
+            require(!rule.class.trim().is_empty(), format!("incident rule `{}`: `class` is empty", rule.name));
+            let is_severity = SEVERITIES.contains(&rule.severity.as_str());
+            require(
+                is_severity,
+                format!("incident rule `{}`: severity is one of {}", rule.name, SEVERITIES.join(", ")),
+            );
             let has_one = rule.above.is_some() != rule.below.is_some();
             require(has_one, format!("incident rule `{}` needs `above` or `below`, one of them", rule.name));
             require((1..=36_525).contains(&rule.window_days), format!("incident rule `{}`: window_days", rule.name));
         }
         wrong
+    }
+
+    fn complain_of_numbers(&self, require: &mut impl FnMut(bool, String)) {
+        let days = |days: &i64| (1..=36_525).contains(days);
+        require(days(&self.maturity_days), "`maturity_days` is not in 1..36525".to_owned());
+        let sampled = self.sample_review_days.values().all(days);
+        require(sampled, "[sample_review_days] holds days outside 1..36525".to_owned());
+        let reviewed = self.owners.iter().filter_map(|owner| owner.review_days.as_ref()).all(days);
+        require(reviewed, "`review_days` of an owner is not in 1..36525".to_owned());
+        let hours = self.approval_valid_hours.unwrap_or(1.0);
+        require(hours > 0.0 && hours <= 876_600.0, "`approval_valid_hours` is not in 0..876600".to_owned());
+        require(self.bulk_limit.is_none_or(|limit| limit >= 0), "`bulk_limit` is negative".to_owned());
+        let months = self.retention_months.unwrap_or(1);
+        require((1..=1_200).contains(&months), "`retention_months` is not in 1..1200".to_owned());
+        for (name, value) in &self.promotion {
+            let is_fit = if name == "min_decisions" { *value >= 0.0 } else { (0.0..=1.0).contains(value) };
+            require(is_fit, format!("[promotion] `{name}` = {value}: shares are in 0..1, counts not negative"));
+        }
     }
 }
 
@@ -356,6 +394,27 @@ mod tests {
         assert!(complaint("version = \"1\"\neffective_from = 2026-03-01\n").contains("needs date, time and zone"));
         let scoped = "version = \"1\"\n[[prohibited]]\nname = \"x\"\nsytem = \"crm\"\n";
         assert!(complaint(scoped).contains("unknown field `sytem`"), "{}", complaint(scoped));
+    }
+
+    #[test]
+    fn a_number_that_no_control_could_compute_with_is_refused() {
+        let rule = |rest: &str| format!("[[incident_rule]]\nname = \"x\"\nmetric = \"m\"\n{rest}\n");
+        for (text, why) in [
+            ("[sample_review_days]\n3 = 0\n".to_owned(), "sample_review_days"),
+            ("[[owner]]\nbusiness = \"b\"\nreview_days = 99999999999\n".to_owned(), "review_days"),
+            ("bulk_limit = -1\n".to_owned(), "bulk_limit"),
+            ("approval_valid_hours = nan\n".to_owned(), "approval_valid_hours"),
+            ("[promotion]\nmin_approval_rate = 70.0\n".to_owned(), "min_approval_rate"),
+            ("[roles]\nboss = []\n".to_owned(), "role `boss`"),
+            ("[[approver]]\nreviewers = []\n".to_owned(), "reviewers"),
+            (rule("above = 0.1\nclass = \"\""), "class"),
+            (rule("above = nan\nclass = \"c\""), "limit"),
+            (rule("above = 1\nclass = \"c\"\nseverity = \"bananas\""), "severity"),
+            (rule("above = 1\nclass = \"c\"") + &rule("above = 2\nclass = \"c\""), "two incident rules"),
+        ] {
+            let message = Policy::parse(&format!("version = \"1\"\n{text}")).unwrap_err().to_string();
+            assert!(message.contains(why), "{text}: {message}");
+        }
     }
 
     #[test]

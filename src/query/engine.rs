@@ -80,7 +80,7 @@ impl Engine {
             version: snapshot.version,
             shipped: Arc::new(shipped),
             strangers: Arc::new(strangers),
-            views: Arc::new(Views::new(catalogue, keeping)),
+            views: Arc::new(Views::new(catalogue, keeping, runtime.spill_dir())),
         })
     }
 

@@ -43,12 +43,12 @@ pub(super) struct Kept {
 }
 
 impl Kept {
-    /// An empty folder.
+    /// An empty folder in `parent`, or where the system keeps temporary files. Only its owner can read it.
     ///
     /// # Errors
     /// When there is no room for temporary files.
-    pub(super) fn new() -> crate::error::Result<Self> {
-        let folder = TempDir::new().map_err(no_room)?;
+    pub(super) fn new(parent: Option<&Path>) -> crate::error::Result<Self> {
+        let folder = parent.map_or_else(TempDir::new, TempDir::new_in).map_err(no_room)?;
         let objects = LocalFileSystem::new_with_prefix(folder.path())
             .map_err(|e| Error::unavailable("cannot open the folder for kept views").because(e))?;
         Ok(Self { folder, objects: Arc::new(objects) })

@@ -66,6 +66,7 @@ pub struct QueryRuntime {
     threads: Option<tokio::runtime::Runtime>,
     env: RuntimeEnv,
     partitions: usize,
+    spill_dir: Option<PathBuf>,
     strangers: Arc<Semaphore>,
 }
 
@@ -98,7 +99,8 @@ impl QueryRuntime {
                 Error::unavailable("cannot prepare the folder for temporary files").because(e.strip_backtrace())
             })?;
         let strangers = Arc::new(Semaphore::new(ADHOC_QUERIES));
-        Ok(Arc::new(Self { threads: Some(threads), env, partitions, strangers }))
+        let spill_dir = limits.spill_dir.clone();
+        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, strangers }))
     }
 
     /// The threads that run queries.
@@ -109,6 +111,11 @@ impl QueryRuntime {
     /// The environment of a session that can read `objects` and nothing else.
     pub(super) fn env(&self, objects: Arc<dyn ObjectStore>) -> Arc<RuntimeEnv> {
         Arc::new(RuntimeEnv { object_store_registry: Arc::new(OneStore(objects)), ..self.env.clone() })
+    }
+
+    /// Where temporary files lie; the system's folder when `None`.
+    pub(super) fn spill_dir(&self) -> Option<PathBuf> {
+        self.spill_dir.clone()
     }
 
     /// Settings of every session.

@@ -4,6 +4,7 @@
 //! a session, behind those that it needs; one that is kept is computed once as well.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::catalog::{SchemaProvider, TableProvider};
@@ -54,6 +55,8 @@ impl Keeping {
 pub(super) struct Views {
     catalogue: Catalogue,
     keeping: Keeping,
+    /// Where kept views lie; the system's folder when `None`.
+    folder: Option<PathBuf>,
     made: Mutex<Made>,
 }
 
@@ -82,12 +85,12 @@ impl Tables for Weights {
 
 impl Views {
     /// None is made yet.
-    pub(super) fn new(catalogue: &Catalogue, keeping: Keeping) -> Self {
+    pub(super) fn new(catalogue: &Catalogue, keeping: Keeping, folder: Option<PathBuf>) -> Self {
         let views = catalogue.views().map(|view| view.name.clone());
         let mut all: Vec<String> = std::iter::once(EVIDENCE.to_owned()).chain(views).collect();
         all.sort_unstable();
         let weights = Weights { made: BTreeMap::from([(EVIDENCE.to_owned(), 1)]), all };
-        Self { catalogue: catalogue.clone(), keeping, made: Mutex::new(Made { weights, kept: None }) }
+        Self { catalogue: catalogue.clone(), keeping, folder, made: Mutex::new(Made { weights, kept: None }) }
     }
 
     /// Makes the views among `words` and those that they need; gives what stands behind each name so far.
@@ -107,7 +110,7 @@ impl Views {
             let table: Arc<dyn TableProvider> = if self.keeping.keeps(&view.name) {
                 let kept = match &mut made.kept {
                     Some(kept) => kept,
-                    none => none.insert(Kept::new()?),
+                    none => none.insert(Kept::new(self.folder.as_deref())?),
                 };
                 kept.keep(state, &view.name, &plan).await?
             } else {

@@ -1,7 +1,7 @@
 //! The weekly packet of one batch: every flagged record with its evidence, decision and result.
 //!
 //! In: an engine over one prefix of the evidence, a batch. Out: the report. Invariant: a batch counts whole,
-//! whatever months it lies in; its rates are those of the monthly scorecard.
+//! whatever months it lies in; later facts count as long as the policy in force at its start says.
 
 use serde_json::json;
 
@@ -10,8 +10,8 @@ use super::dashboard::{BATCH, Dashboard};
 use super::document::Document;
 use super::files::{self, Report};
 use super::gather::{Ask, Gathered, Period, check_params};
+use super::ground::{Policies, facts};
 use super::issued::FirstIssue;
-use super::monthly::facts;
 use super::{format, html};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
@@ -56,6 +56,8 @@ pub async fn packet(
     let period = extent(engine, &request.batch_id).await?;
     let mut params = request.params.clone();
     params.insert("batch_id".to_owned(), request.batch_id.clone());
+    let policies = Policies::during(engine, period.start, period.end).await?;
+    params.entry("maturity_days".to_owned()).or_insert_with(|| policies.first.maturity_days.to_string());
     let ask = Ask { engine, catalogue, params: params.clone(), period, trend: Vec::new() };
     let mut gathered = ask.all(dashboard).await?;
     let is_of_batch = |row: &Row| {
@@ -74,6 +76,8 @@ pub async fn packet(
         "period": {"start": rfc3339(ask.period.start), "end": rfc3339(ask.period.end)},
         "as_of": {"at": rfc3339(as_of.at), "size": as_of.size, "version": engine.version(), "root": null},
         "params": params,
+        "policies": policies.json(),
+        "first_issued": issued.as_ref().map(|first| json!({"at": first.issued_at, "by": first.issued_by, "metrics": first.metrics})),
         "metrics": files::metrics(dashboard, &gathered.answers, "batch", &request.batch_id),
         "controls": files::controls(dashboard, &gathered.answers),
         "tables": files::tables(dashboard, &gathered),
@@ -81,11 +85,11 @@ pub async fn packet(
     let csv = files::csv(dashboard, &gathered, catalogue);
     let headline = headline(request, &gathered.answers);
     let name = format!("batch-{}", file_name(&request.batch_id));
-    let document = document(&ask, request, dashboard, gathered);
+    let document = document(request, facts(&ask, &policies, issued.as_ref()), dashboard, gathered);
     Ok(Report { name, html: html::render(&document), json, csv, headline })
 }
 
-fn document(ask: &Ask<'_>, request: &Request, dashboard: &Dashboard, gathered: Gathered) -> Document {
+fn document(request: &Request, facts: Vec<(String, String)>, dashboard: &Dashboard, gathered: Gathered) -> Document {
     let mut sections = compose::sections(dashboard, &gathered.answers);
     if let Some(last) = sections.last_mut() {
         last.blocks.extend(compose::register(gathered.queries));
@@ -93,7 +97,7 @@ fn document(ask: &Ask<'_>, request: &Request, dashboard: &Dashboard, gathered: G
     Document {
         title: dashboard.title.clone(),
         subtitle: format!("Batch {}, tenant {}", request.batch_id, request.tenant),
-        facts: facts(ask),
+        facts,
         banner: None,
         sections,
     }

@@ -3,7 +3,7 @@
 //! In: the answers of a dashboard. Out: texts. Invariant: the JSON and the CSV hold what the page shows, and
 //! depend on the evidence alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -108,6 +108,14 @@ pub fn by_key(dashboard: &Dashboard, answers: &Answers, grain: &str, label: &str
     keys(dashboard, answers, grain).into_iter().map(of).collect()
 }
 
+/// The rates at every grain but period, batch and workflow: issue type, versions, reviewer, segment and others.
+pub fn other_grains(dashboard: &Dashboard, answers: &Answers) -> Map<String, Value> {
+    let rows = dashboard.metrics.iter().flat_map(|name| all(answers, name));
+    let grains: BTreeSet<&str> = rows.map(|row| text(row, "grain")).collect();
+    let others = grains.into_iter().filter(|grain| !["", "period", "batch", "workflow"].contains(grain));
+    others.map(|grain| (grain.to_owned(), by_key(dashboard, answers, grain, "key").into())).collect()
+}
+
 /// The controls with their results and their violations.
 pub fn controls(dashboard: &Dashboard, answers: &Answers) -> Vec<Value> {
     let one = |name: &str| {
@@ -155,7 +163,7 @@ pub fn csv(dashboard: &Dashboard, gathered: &Gathered, catalogue: &Catalogue) ->
     }
     files.insert("metrics.csv".to_owned(), rates);
     let named =
-        |name: &&String| !name.contains(':') && !(dashboard.metrics.contains(name) && columns_of(name) == RATE_COLUMNS);
+        |name: &&String| !(name.contains(':') || dashboard.metrics.contains(name) && columns_of(name) == RATE_COLUMNS);
     for name in answers.keys().filter(named) {
         files.insert(format!("{name}.csv"), table(&columns_of(name), all(answers, name)));
     }

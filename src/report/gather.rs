@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::compose::Answers;
+use super::compose::{Answers, LISTED};
 use super::dashboard::Dashboard;
 use super::document::Query;
 use super::files::sha256;
@@ -20,9 +20,6 @@ use crate::query::engine::Engine;
 use crate::query::header::NamedQuery;
 use crate::query::objects::{Row, rows};
 use crate::query::params::Params;
-
-/// Violating rows of a control that a report holds at most; the count is always whole.
-const VIOLATIONS: usize = 10_000;
 
 /// A stretch of time with a name, such as a month.
 #[derive(Debug, Clone)]
@@ -112,10 +109,10 @@ impl Ask<'_> {
 
     /// The result of a control as a row, then the rows that violate it.
     async fn judged(&self, query: &NamedQuery) -> Result<Vec<Row>> {
-        let limits = Limits { rows: VIOLATIONS, ..Limits::default() };
+        let limits = Limits { rows: LISTED, ..Limits::default() };
         let params = self.params_for(query, &self.period);
         let answer = self.engine.stream(query, &params, limits).await?.collect().await?;
-        let judged = answer.judgement.unwrap_or_default();
+        let judged = answer.judgement.ok_or_else(|| Error::invalid(format!("`{}` is no control", query.name)))?;
         let first = json!({
             "result": judged.verdict().word(), "population": judged.population, "violations": judged.violations,
             "untestable": judged.untestable, "question": query.question,
@@ -184,7 +181,8 @@ pub fn add_dashboard(dashboard: &mut Dashboard, catalogue: &mut Catalogue, file:
         if catalogue.get(&query).is_err() && beside.is_file() {
             let text = std::fs::read_to_string(&beside)
                 .map_err(|e| Error::not_found(format!("cannot read query {}", beside.display())).because(e))?;
-            catalogue.add(&format!("governance/{query}.sql"), &text)?;
+            let folder = if added.controls().contains(&query.as_str()) { "controls" } else { "governance" };
+            catalogue.add(&format!("{folder}/{query}.sql"), &text)?;
         }
         catalogue.get(&query).map_err(|e| {
             Error::not_found(format!(

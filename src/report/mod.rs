@@ -13,6 +13,7 @@ pub mod document;
 pub mod files;
 pub mod format;
 pub mod gather;
+pub mod ground;
 pub mod html;
 pub mod issued;
 pub mod monthly;

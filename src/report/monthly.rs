@@ -10,16 +10,15 @@ use super::dashboard::{Dashboard, MONTHLY};
 use super::document::{Block, Document};
 use super::files::{self, Report};
 use super::gather::{Ask, Gathered, check_params};
+use super::ground::{Policies, facts};
 use super::issued::FirstIssue;
 use super::period::Month;
 use super::{format, html};
 use crate::clock::rfc3339;
 use crate::error::Result;
-use crate::policy::Policy;
-use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, count, rows, text};
+use crate::query::objects::count;
 use crate::query::params::Params;
 
 /// Months of a trend, the reviewed one included.
@@ -56,7 +55,8 @@ pub async fn review(
     (dashboard, catalogue): (&Dashboard, &Catalogue),
 ) -> Result<Report> {
     check_params(catalogue, dashboard, &request.params, &FIXED)?;
-    let policies = Policies::of(engine, request.month).await?;
+    let utc = request.month.period(chrono_tz::Tz::UTC);
+    let policies = Policies::during(engine, utc.start, utc.end).await?;
     let zone: chrono_tz::Tz = policies.first.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
     let mut params = request.params.clone();
     params.insert("time_zone".to_owned(), zone.name().to_owned());
@@ -75,57 +75,6 @@ pub async fn review(
     Ok(Report { name: format!("monthly-{}", request.month), html: html::render(&document), json, csv, headline })
 }
 
-/// The policies in force during a month.
-struct Policies {
-    /// The one in force at its start, which draws its borders.
-    first: Policy,
-    /// All of them: version, since when, applied when and by whom.
-    rows: Vec<Row>,
-}
-
-impl Policies {
-    async fn of(engine: &Engine, month: Month) -> Result<Self> {
-        let utc = month.period(chrono_tz::Tz::UTC);
-        let sql = format!(
-            "select version, effective_from, effective_to, applied_at, applied_by, is_default, document from policies \
-             where effective_from < timestamp '{}' and effective_to > timestamp '{}' order by effective_from",
-            rfc3339(utc.end),
-            rfc3339(utc.start),
-        );
-        let rows = rows(&engine.sql(&sql, Limits::default()).await?)?;
-        let first = match rows.first() {
-            Some(row) => Policy::parse(text(row, "document"))?,
-            None => Policy::built_in()?,
-        };
-        Ok(Self { first, rows })
-    }
-
-    fn facts(&self) -> impl Iterator<Item = (String, String)> {
-        self.rows.iter().map(|row| {
-            let version = text(row, "version");
-            let words = match (row.get("is_default").and_then(Value::as_bool), text(row, "applied_at")) {
-                (Some(true), _) => format!("{version}: no policy was applied, the built-in default holds"),
-                (_, at) => {
-                    let (from, by) = (text(row, "effective_from"), text(row, "applied_by"));
-                    let late = if at > from { ", later than it took effect" } else { "" };
-                    format!("{version}, in force from {}, applied by {by} on {}{late}", day(from), day(at))
-                }
-            };
-            ("Policy".to_owned(), words)
-        })
-    }
-
-    fn json(&self) -> Vec<Value> {
-        let mut rows: Vec<Row> = self.rows.clone();
-        rows.iter_mut().for_each(|row| drop(row.remove("document")));
-        rows.into_iter().map(Value::Object).collect()
-    }
-}
-
-fn day(instant: &str) -> &str {
-    instant.get(..10).unwrap_or(instant)
-}
-
 type Composed<'a, G> = (&'a Dashboard, G, Option<&'a FirstIssue>);
 
 fn document(
@@ -139,11 +88,7 @@ fn document(
     if let (Some(words), Some(summary)) = (nothing_proposed(answers), sections.first_mut()) {
         summary.blocks.insert(1, Block::Text(words));
     }
-    let mut facts = facts(ask);
-    facts.extend(policies.facts());
-    facts.extend(
-        issued.map(|first| ("First issued".to_owned(), format!("{} by {}", day(&first.issued_at), first.issued_by))),
-    );
+    let facts = facts(ask, policies, issued);
     let banner = banner(answers);
     if let Some(appendix) = sections.last_mut() {
         appendix.blocks.extend(compose::register(gathered.queries));
@@ -155,20 +100,6 @@ fn document(
         banner,
         sections,
     }
-}
-
-/// The ground that the numbers of a report stand on.
-pub fn facts(ask: &Ask<'_>) -> Vec<(String, String)> {
-    let as_of = ask.engine.as_of();
-    let version = if ask.engine.version() < 0 { "none yet".to_owned() } else { format!("v{}", ask.engine.version()) };
-    let mut facts = vec![
-        ("Period".to_owned(), format!("{} to {}", rfc3339(ask.period.start), rfc3339(ask.period.end))),
-        ("As of".to_owned(), rfc3339(as_of.at)),
-        ("Ledger size".to_owned(), format!("{} events", format::count(as_of.size as u64))),
-        ("Table version".to_owned(), version),
-    ];
-    facts.extend(ask.params.iter().map(|(name, value)| (compose::words(name), value.clone())));
-    facts
 }
 
 /// Said beside the headline when the period holds no proposal of an agent at all.
@@ -223,6 +154,7 @@ fn json_of(
         "metrics": files::metrics(dashboard, answers, "period", ""),
         "batches": files::by_key(dashboard, answers, "batch", "batch_id"),
         "workflows": files::by_key(dashboard, answers, "workflow", "workflow"),
+        "grains": files::other_grains(dashboard, answers),
         "controls": files::controls(dashboard, answers),
         "first_issued": issued.map(|first| json!({"at": first.issued_at, "by": first.issued_by, "metrics": first.metrics})),
         "trend": all(answers, "monthly_routing_exceptions"),

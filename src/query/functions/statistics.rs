@@ -14,7 +14,7 @@ use crate::analysis::calibration::{self, standard_grid};
 use crate::analysis::fairness::{self, Count};
 use crate::analysis::tails::Binomial;
 use crate::analysis::wilson::wilson;
-use crate::analysis::{hypergeometric, multiple, sequential, spc};
+use crate::analysis::{funnel, hypergeometric, multiple, sequential, spc};
 
 /// The functions made here.
 pub(super) fn functions() -> Vec<ScalarUDF> {
@@ -204,6 +204,14 @@ const TABLE: &[RowFunction] = &[
         gives: Gives::Bool(|row| compare(row, fairness::is_below_four_fifths)),
     },
     RowFunction {
+        note: note(
+            "reviewer_funnel(approved, decided)",
+            "each reviewer against all others: their rate, how rare the own number is at it, 95 % funnel; a struct each",
+        ),
+        takes: &[Ints, Ints],
+        gives: Gives::Records(FUNNEL, reviewer_funnel),
+    },
+    RowFunction {
         note: note("holm(p)", "p-values adjusted for their number by Holm; a null stays null and is not counted"),
         takes: &[Floats],
         gives: Gives::Floats(|row| adjust(row, multiple::holm)),
@@ -217,6 +225,31 @@ const TABLE: &[RowFunction] = &[
         gives: Gives::Floats(|row| adjust(row, multiple::benjamini_hochberg)),
     },
 ];
+
+const FUNNEL: Columns = &[
+    ("peer_rate", Kind::Float),
+    ("p_high", Kind::Float),
+    ("p_low", Kind::Float),
+    ("mid_p_high", Kind::Float),
+    ("funnel_low", Kind::Int),
+    ("funnel_high", Kind::Int),
+];
+
+fn reviewer_funnel(row: &Row<'_>) -> Option<Vec<Vec<Cell>>> {
+    let whole = |place| row.ints(place).into_iter().collect::<Option<Vec<i64>>>();
+    let cells = |peer: Option<funnel::Peer>| {
+        let number = |of: fn(&funnel::Peer) -> f64| Cell::Float(peer.as_ref().map(of));
+        vec![
+            number(|p| p.peer_rate),
+            number(|p| p.p_high),
+            number(|p| p.p_low),
+            number(|p| p.mid_p_high),
+            Cell::Int(peer.as_ref().map(|p| p.funnel.0)),
+            Cell::Int(peer.as_ref().map(|p| p.funnel.1)),
+        ]
+    };
+    Some(funnel::peers(&whole(0)?, &whole(1)?)?.into_iter().map(cells).collect())
+}
 
 const CHART: Columns = &[
     ("value", Kind::Float),
@@ -400,6 +433,17 @@ mod tests {
         let error = try_text("select binomial_tail_low('secret', 2, 0.5)").await.unwrap_err().to_string();
         assert!(error.contains("argument 1") && error.contains("Int64") && !error.contains("secret"), "{error}");
         assert!(try_text("select holm(0.5)").await.is_err() && try_text("select holm()").await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reviewer_is_held_against_all_others() {
+        let sql = "
+            select round(f['peer_rate'], 4), round(f['p_low'], 4), f['funnel_low'], f['funnel_high']
+            from (select unnest(reviewer_funnel([45, 352, 2], [50, 400, 5])) as f)";
+        let found = rows(sql).await;
+        assert_eq!(found[0].split(' ').next(), Some("0.8741"));
+        assert_eq!(found.len(), 3);
+        assert_eq!(rows("select reviewer_funnel([2], [1]) is null, reviewer_funnel([1], [2])").await.len(), 1);
     }
 
     #[tokio::test]

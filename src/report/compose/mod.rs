@@ -213,13 +213,18 @@ fn flag(word: &str) -> Option<Flag> {
     Some(Flag::new(tone, if word == "immature" { "not yet mature".to_owned() } else { words(word) }))
 }
 
+/// Rows of a list that a report holds at most; the count beside it is always whole.
+pub const LISTED: usize = 10_000;
+
 /// `first 20 of 135`, before what else is said; nothing when all are shown.
 fn with_rest(shown: usize, all: usize, note: &str) -> String {
     if shown >= all {
         return note.to_owned();
     }
+    let listed =
+        if all > LISTED { format!("the first {}", super::format::count(LISTED as u64)) } else { "all".to_owned() };
     let (shown, all) = (super::format::count(shown as u64), super::format::count(all as u64));
-    format!("The first {shown} of {all}; the others are in the CSV beside this page. {note}").trim_end().to_owned()
+    format!("The first {shown} of {all}; {listed} are in the CSV beside this page. {note}").trim_end().to_owned()
 }
 
 #[cfg(test)]
