@@ -17,8 +17,8 @@
 -- why:      needed because the agent's own rules said so (`policy_outcome`), or the level, or a human-
 --           review rule of the policy then in force. Any approving last decision before the execution
 --           is enough here; whether it was valid is another control. Untestable: whether approval was
---           needed depends on a level that is not known, or the approval was recorded after the
---           execution, so that only the source's clock puts it before.
+--           needed depends on a level or an attribute that is not known, or the approval was recorded
+--           after the execution, so that only the source's clock puts it before.
 
 with executions as (
     select
@@ -48,7 +48,7 @@ select
         when result = 'ok' then null
         when is_approved then 'the approval was recorded after the execution'
         when needs_approval is null
-            then 'not approved, and the level that would need approval is not known'
+            then 'not approved, and too little is known to tell whether it had to be'
         else concat(
             case when decision is null then 'no decision' else concat('last decision ', decision) end,
             ' before the execution; approval needed by: ',

@@ -17,31 +17,22 @@
 -- needs:    action.decided, action.executed, permission_level or a permission rule, payload_hash,
 --           reviewer
 -- why:      valid as in the view approvals: decided before and recorded before, by somebody else who
---           was entitled, for this very patch, used once. Untestable: hash or reviewer is missing, or
---           the level is not known and there is no valid approval. Levels 2, 4 and 5 by the built-in
---           default.
+--           was entitled, for this very patch, used once. Untestable: the hash, the reviewer or who
+--           proposed or executed is missing, or the level is not known and there is no valid approval.
+--           Levels 2, 4 and 5 by the built-in default.
 
-with approval_levels as (
+with executions as (
     select
-        effective_from,
-        array_agg(level) as levels
-    from policy_rules
-    where kind = 'approval_level'
-    group by effective_from
-),
-executions as (
-    select
-        x.*,
+        *,
         case
-            when x.status = 'valid' then 'ok'
-            when x.level is null or x.status = 'unprovable' then 'untestable'
+            when status = 'valid' then 'ok'
+            when is_level_in_need is null or status = 'unprovable' then 'untestable'
             else 'violation'
         end as result
-    from approvals as x
-    inner join approval_levels as l on l.effective_from = x.policy_from
-    where x.executed_at >= $period_start
-      and x.executed_at < $period_end
-      and (x.level is null or array_has(l.levels, x.level))
+    from approvals
+    where executed_at >= $period_start
+      and executed_at < $period_end
+      and is_level_in_need is not false
 )
 select
     result,
@@ -58,7 +49,7 @@ select
         when result = 'ok' then null
         else concat(
             'executed at ',
-            coalesce('level ' || level, 'an unknown level'),
+            case when is_level_in_need then concat('level ', level) else 'an unknown level' end,
             case status
                 when 'missing' then ' without a decision'
                 when 'not_approved' then concat(' after the decision ', decision)
@@ -67,7 +58,7 @@ select
                 when 'not_authorised' then ' with an approval by somebody who is not entitled'
                 when 'payload_differs' then ' with another patch than the approved one'
                 when 'reused' then ' with an approval that was used before'
-                else ' with an approval that lacks the hash of the patch or the reviewer'
+                else ' with an approval of which the hash or somebody involved is not recorded'
             end,
             '; expected a valid approval'
         )

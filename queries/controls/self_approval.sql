@@ -16,7 +16,8 @@
 -- needs:    action.decided, reviewer, actor_id of proposals and executions
 -- why:      the reviewer is neither the proposer nor an agent that executed the action; a person who
 --           approves and then executes what an agent proposed is the second pair of eyes. Untestable:
---           it is not known who decided, or neither who proposed nor which agent executed.
+--           it is not known who decided, or nobody named is that person and the proposer or an agent
+--           that executed is not named.
 
 select
     case
@@ -37,7 +38,7 @@ select
         when is_self_decided
             then concat(decision, ' by ', decided_by, ', who proposed or executed the action')
         when decided_by is null then 'nobody is named as the reviewer'
-        when is_self_decided is null then 'neither the proposer nor the acting agent is named'
+        when is_self_decided is null then 'the proposer or the acting agent is not named'
     end as detail
 from decisions
 where is_approval

@@ -1,12 +1,12 @@
 -- question: Did the numbers move when the configuration was changed?
--- grain:    one row per config.changed of the period and metric; always all five metrics
+-- grain:    one row per config.changed that took effect in the period and metric; always all five
 -- params:   period_start   timestamp
 --           period_end     timestamp  half-open
 --           as_of          timestamp
 --           maturity_days  int64      = 30  days that a correction may take
 --           window_days    int64      = 28  compared before and after the change
 -- returns:  seq                 int64    of the change
---           changed_at          timestamp
+--           changed_at          timestamp  of a policy its effective_from, else occurred_at
 --           what                utf8     kind and new version
 --           metric              utf8     routing_exception_rate, approval_rate, rejection_rate,
 --                                        false_discovery_rate or execution_failure_rate
@@ -24,19 +24,30 @@
 --           other_changes       int64    more changes to the workflow in the two windows
 --           status              utf8     no_data, immature, small_sample or ok
 -- needs:    config.changed, and what the metrics need
--- why:      a difference is no cause: with other_changes above 0 nobody can tell which of them it was.
---           Each window is a period of its own for its metric. immature: the window after the change,
---           and the maturity where corrections count, is not over.
+-- why:      a policy judges from its effective_from on, whenever it was applied: around that instant the
+--           numbers may move, and in its period the change is listed. One that never was in force, since
+--           a later one replaced it, counts at its application. A difference is no cause: with
+--           other_changes above 0 nobody can tell which of them it was. Each window is a period of its
+--           own for its metric. immature: the window after the change, and the maturity where
+--           corrections count, is not over.
 
 with configurations as (
     select
-        seq,
-        occurred_at as changed_at,
-        concat_ws(' ', field, case when field = 'policy' then policy_version else new_value end) as what,
-        workflow
-    from events
-    where event_type = 'config.changed'
-      and environment = 'production'
+        e.seq,
+        coalesce(p.effective_from, e.occurred_at) as changed_at,
+        concat_ws(
+            ' ', e.field, case when e.field = 'policy' then e.policy_version else e.new_value end
+        ) as what,
+        e.workflow
+    from events as e
+    left join policies as p
+        on p.applied_at = e.occurred_at
+        and p.document = e.new_value
+        and p.version = coalesce(e.policy_version, e.event_id)
+        and e.field = 'policy'
+        and e.source = 'probity'
+    where e.event_type = 'config.changed'
+      and e.environment = 'production'
 ),
 changed as (
     select

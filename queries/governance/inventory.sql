@@ -11,13 +11,14 @@
 --           executed         int64      of those, executed: succeeded, partial or unknown
 --           first_at         timestamp  in the period
 --           last_at          timestamp
---           is_in_policy     boolean    the policy at last_at names the agent for the workflow
+--           is_in_policy     boolean    the policy at last_at knows the workflow and admits the agent
 --           stage            int64      highest level that policy allows the workflow
 --           business_owner   utf8       of workflow and area in that policy
 --           technical_owner  utf8
 -- needs:    action.proposed, action.evaluated, action.executed or data.accessed
 -- why:      taken from what happened, never from a list that somebody keeps: an agent nobody
---           registered is a row with is_in_policy false. People and systems are no agents.
+--           registered is a row with is_in_policy false. A workflow of the policy without agents, or
+--           with `*`, admits every agent. People and systems are no agents.
 
 with facts as (
     select
@@ -99,7 +100,11 @@ select
     u.executed,
     u.first_at,
     u.last_at,
-    coalesce(bool_or(r.kind = 'agent' and coalesce(r.principal, '*') in ('*', u.agent)), false) as is_in_policy,
+    count(*) filter (where r.kind = 'workflow') > 0
+        and (
+            count(*) filter (where r.kind = 'agent') = 0
+            or count(*) filter (where r.kind = 'agent' and r.principal in ('*', u.agent)) > 0
+        ) as is_in_policy,
     max(r.level) filter (where r.kind = 'workflow') as stage,
     first_value(r.principal order by r.specificity desc, r.position) filter (
         where r.kind = 'owner' and r.name = 'business'

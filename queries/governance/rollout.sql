@@ -19,13 +19,14 @@
 --           decisions             int64    final approved, approved_with_changes or rejected
 --           approval_rate         float64  null when nothing is in it, as the next two
 --           false_discovery_rate  float64
---           approval_coverage     float64
+--           approval_coverage     float64  of the actions known to need approval
 --           may_promote           boolean  every promotion setting of the policy is met
 --           why_not               utf8     what is not met, joined by `; `; null when all is
 -- needs:    a policy with [promotion]
 -- why:      a promotion is a decision of a person; this says only whether the numbers stand in the way.
---           Executions that needed no approval do not hurt the coverage; a setting that the policy
---           leaves out is not asked for, but without any setting nothing may be promoted.
+--           Executions that needed no approval do not hurt the coverage; one of which that is not known
+--           leaves it unknown. A setting that the policy leaves out is not asked for, but without any
+--           setting nothing may be promoted.
 
 with rules as (
     select
@@ -121,11 +122,14 @@ coverage as (
     select
         a.workflow,
         count(*) filter (where p.is_covered) as covered,
-        count(*) as needed
+        count(p.is_covered) as needed,
+        bool_or(p.is_need_unknown) as is_any_need_unknown
     from (
-        select action_id, bool_and(status = 'valid') as is_covered
+        select
+            action_id,
+            bool_and(status = 'valid') filter (where needs_approval) as is_covered,
+            bool_or(needs_approval is null) as is_need_unknown
         from approvals
-        where needs_approval
         group by action_id
     ) as p
     inner join actions as a on a.action_id = p.action_id
@@ -151,7 +155,8 @@ judged as (
         coalesce(d.decisions, 0) as decisions,
         cast(d.approved as double) / nullif(d.decisions, 0) as approval_rate,
         cast(d.wrong as double) / nullif(d.judged, 0) as false_discovery_rate,
-        cast(c.covered as double) / nullif(c.needed, 0) as approval_coverage
+        cast(c.covered as double) / nullif(c.needed, 0) as approval_coverage,
+        coalesce(c.is_any_need_unknown, false) as is_any_need_unknown
     from artefacts as f
     left join decided as d on d.workflow = f.workflow
     left join reversible_writes as w on w.workflow = f.workflow
@@ -188,6 +193,8 @@ reasons as (
                     )
             end,
             case
+                when s.min_approval_coverage is not null and j.is_any_need_unknown
+                    then 'approval coverage unknown'
                 when j.approval_coverage < s.min_approval_coverage
                     then concat(
                         'approval coverage ', round(j.approval_coverage * 100, 1), ' %, needs ',

@@ -70,7 +70,7 @@ items as (
         trigger is not null as has_trigger,
         inputs is not null or (operation = 'create') is true as has_inputs,
         prompt_version is not null or rule_version is not null as has_version,
-        has_proposal or (proposed_at = executed_at) is true as has_proposed_action,
+        has_proposal or (proposal_order = first_execution_order) is true as has_proposed_action,
         any_executed as has_taken_action,
         field is null or (old_value is not null and new_value is not null) as has_values,
         confidence is not null or proposed_reason_code is not null as has_reason,

@@ -52,6 +52,7 @@
 --           final_decision_review_opened_at  timestamp
 --           has_execution                    boolean        of any outcome, denied and skipped too
 --           executed_at                      timestamp      of the first action.executed
+--           first_execution_order            decimal(38,0)  of that
 --           last_executed_at                 timestamp      this and the next six: of the last
 --           executed_by                      utf8
 --           executed_by_kind                 utf8
@@ -250,6 +251,7 @@ select
     ) as final_decision_review_opened_at,
     bool_or(e.event_type = 'action.executed') as has_execution,
     max(e.occurred_at) filter (where e.event_order = o.first_execution_order) as executed_at,
+    max(o.first_execution_order) as first_execution_order,
     max(e.occurred_at) filter (where e.event_order = o.last_execution_order) as last_executed_at,
     max(e.actor_id) filter (where e.event_order = o.last_execution_order) as executed_by,
     max(e.actor_kind) filter (where e.event_order = o.last_execution_order) as executed_by_kind,

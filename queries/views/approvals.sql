@@ -21,7 +21,8 @@
 --           threshold              float64
 --           policy_from            timestamp      names the policy in force at executed_at
 --           level                  int64
---           needs_approval         boolean        null: not known
+--           is_level_in_need       boolean        null: not known, as the next
+--           needs_approval         boolean
 --           needed_because         utf8
 --           decision               utf8           the last before the execution, as the next ones
 --           decision_seq           int64
@@ -38,8 +39,8 @@
 -- needs:    action.decided, action.executed, payload_hash, reviewer, config.changed
 -- why:      whether an approval was needed and whether there was a valid one are two questions. An
 --           approval without a hash, by nobody knows whom, or of a change by nobody knows whom proves
---           nothing. The first execution may
---           use it, a second may not. Its age is a question of its own: expired_approval_used.
+--           nothing. The first execution may use it, a second may not. Its age is a question of its own:
+--           expired_approval_used.
 
 with executions as (
     select
@@ -72,6 +73,7 @@ decided as (
         x.threshold,
         x.policy_from,
         x.level,
+        x.is_level_in_need,
         x.needs_approval,
         x.needed_because,
         d.decision,
@@ -111,6 +113,7 @@ select
     threshold,
     policy_from,
     level,
+    is_level_in_need,
     needs_approval,
     needed_because,
     decision,

@@ -11,7 +11,8 @@
 --           is_by_machine       boolean        an action.decided of agent, automation or system without
 --                                              a reviewer
 --           is_self_decided     boolean        by the proposer or an agent that executed the action;
---                                              null: who decided, or both of these, is not known
+--                                              null: who decided is not known, or nobody named is the
+--                                              decider and one of these is not named
 --           is_authorised       boolean        by the policy then in force, for area, level and
 --                                              amount; null: who decided is not known
 --           has_approver_rules  boolean        that policy says who may approve
@@ -27,10 +28,10 @@
 --           level               int64          as of the decision
 -- needs:    action.decided, config.changed
 -- why:      an action without action.proposed was proposed by whoever executed it, if it begins with
---           that. A policy without approver rules entitles every named reviewer, and no policy entitles a
---           machine. A person who executes what an agent proposed and he approved is not the acting
---           agent. An amount that nobody recorded is within every limit; one in another currency than
---           the limit's, or in none, is not.
+--           that, else by nobody knows whom. A policy without approver rules entitles every named
+--           reviewer, and no policy entitles a machine. A person who executes what an agent proposed and
+--           he approved is not the acting agent. An amount that nobody recorded is within every limit;
+--           one in another currency than the limit's, or in none, is not.
 
 with deciders as (
     select
@@ -51,10 +52,10 @@ with deciders as (
 executing_agents as (
     select
         action_id,
-        array_agg(distinct actor_id) as agents
+        array_agg(distinct actor_id) filter (where actor_id is not null) as agents,
+        bool_or(actor_id is null) as is_any_unnamed
     from judged_actions
     where phase = 'execution'
-      and actor_id is not null
       and coalesce(actor_kind, 'agent') <> 'human'
     group by action_id
 ),
@@ -94,7 +95,7 @@ select
     case
         when w.decided_by is null then null
         when w.decided_by = p.actor_id or array_has(x.agents, w.decided_by) then true
-        when p.actor_id is null and x.agents is null then null
+        when p.actor_id is null or x.is_any_unnamed then null
         else false
     end as is_self_decided,
     case

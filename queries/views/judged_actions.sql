@@ -32,12 +32,15 @@
 --           policy_from        timestamp      effective_from of that policy
 --           is_default_policy  boolean
 --           level              int64          by the policy's permissions, else as recorded
---           needs_approval     boolean        null: the level is not known, and it would decide
+--           is_level_in_need   boolean        the policy asks approval for that level; null: not known
+--           needs_approval     boolean        by agent, level or rule; null: not known
 --           needed_because     utf8           in words: by the agent, the level, the rule that wins
 -- needs:    action.proposed, action.decided, action.executed, config.changed
 -- why:      the policy's permission rule outranks the level that the agent reports of itself. A rule
 --           with a least amount in another currency than the action's, or where the action names none,
---           applies: it cannot be compared.
+--           applies: it cannot be compared. A rule that names what is missing in the action may apply:
+--           where it would ask for approval and nothing else does, the need is not known. A permission
+--           rule that a matching one outranks cannot.
 
 with judged as (
     select
@@ -84,30 +87,6 @@ with judged as (
           else e.event_type = 'action.executed' and e.outcome in ('succeeded', 'partial', 'unknown')
       end
 ),
-rulings as (
-    select
-        j.phase,
-        j.seq,
-        min(r.precedence) filter (where r.kind = 'permission') as permission,
-        min(r.precedence) filter (where r.kind = 'approval_required') as requirement
-    from judged as j
-    inner join policy_rules as r
-        on r.effective_from = j.policy_from
-        and r.kind in ('permission', 'approval_required')
-        and (r.workflow is null or r.workflow = j.workflow)
-        and (r.area is null or r.area = j.permission_area)
-        and (r.system is null or r.system = j.system)
-        and (r.record_type is null or r.record_type = j.record_type)
-        and (r.field is null or r.field = j.field)
-        and (r.operation is null or r.operation = j.operation)
-        and (r.issue_type is null or r.issue_type = j.issue_type)
-        and (
-            r.amount is null
-            or j.amount >= r.amount
-            or (j.amount is not null and r.currency <> coalesce(j.currency, ''))
-        )
-    group by j.phase, j.seq
-),
 approval_levels as (
     select
         effective_from,
@@ -116,6 +95,46 @@ approval_levels as (
     where kind = 'approval_level'
     group by effective_from
 ),
+matches as (
+    select
+        j.phase,
+        j.seq,
+        r.kind,
+        r.precedence,
+        r.kind = 'approval_required' or array_has(l.levels, r.level) as is_asking,
+        (r.workflow is null or r.workflow = j.workflow)
+            and (r.area is null or r.area = j.permission_area)
+            and (r.system is null or r.system = j.system)
+            and (r.record_type is null or r.record_type = j.record_type)
+            and (r.field is null or r.field = j.field)
+            and (r.operation is null or r.operation = j.operation)
+            and (r.issue_type is null or r.issue_type = j.issue_type)
+            and (
+                r.amount is null
+                or j.amount >= r.amount
+                or (j.amount is not null and coalesce(r.currency <> coalesce(j.currency, ''), false))
+            ) as is_match
+    from judged as j
+    inner join policy_rules as r
+        on r.effective_from = j.policy_from and r.kind in ('permission', 'approval_required')
+    left join approval_levels as l on l.effective_from = r.effective_from
+),
+rulings as (
+    select
+        phase,
+        seq,
+        min(precedence) filter (where kind = 'permission' and is_match) as permission,
+        min(precedence) filter (
+            where kind = 'permission' and is_match is null and is_asking
+        ) as possible_permission,
+        min(precedence) filter (where kind = 'approval_required' and is_match) as requirement,
+        min(precedence) filter (
+            where kind = 'approval_required' and is_match is null
+        ) as possible_requirement
+    from matches
+    where is_match is not false
+    group by phase, seq
+),
 reasons as (
     select
         j.phase,
@@ -123,8 +142,12 @@ reasons as (
         coalesce(p.level, cast(j.permission_level as bigint)) as level,
         j.policy_outcome = 'approval_required' as is_asked_by_agent,
         q.name as rule_name,
+        r.possible_requirement is not null as may_be_required,
         case
             when l.levels is null then false
+            when array_has(l.levels, coalesce(p.level, cast(j.permission_level as bigint))) then true
+            when coalesce(r.possible_permission < r.permission, r.possible_permission is not null)
+                then null
             else array_has(l.levels, coalesce(p.level, cast(j.permission_level as bigint)))
         end as is_level_in_need
     from judged as j
@@ -168,8 +191,10 @@ select
     j.policy_from,
     j.is_default_policy,
     r.level,
+    r.is_level_in_need,
     case
-        when r.is_asked_by_agent or r.rule_name is not null then true
+        when r.is_asked_by_agent or r.rule_name is not null or r.is_level_in_need then true
+        when r.may_be_required then null
         else r.is_level_in_need
     end as needs_approval,
     nullif(

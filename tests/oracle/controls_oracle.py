@@ -86,14 +86,13 @@ def approval_missing(log, ask):
 
 def executed_without_valid_approval(log, ask):
     def judge(action, event, rules):
-        levels = [rule["level"] for rule in rules_of(rules, "approval_level")]
-        level = policy.level_of(rules, action)
-        if not levels or (level is not None and level not in levels):
+        needed = policy.is_level_in_need(rules, action)
+        if needed is False:
             return None
         status = policy.approval_status(event, action, log)
         if status == "valid":
             return "ok"
-        return "untestable" if status == "unprovable" or level is None else "violation"
+        return "untestable" if status == "unprovable" or needed is None else "violation"
 
     return each_execution(log, ask, judge)
 

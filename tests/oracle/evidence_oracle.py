@@ -34,11 +34,8 @@ def reason_is_known(action):
 
 
 def is_finished_row(action):
-    """Nothing is known from before its first execution: that holds the proposal too."""
-    executed = action["executions"]
-    return not action["has_proposal"] and bool(executed) and (
-        executed[0]["occurred_at"] == action["proposal"]["occurred_at"]
-    )
+    """Its first event is its execution: that holds the proposal too."""
+    return action["proposal"]["event_type"] == "action.executed"
 
 
 def items_of(action, log):

@@ -122,14 +122,19 @@ def inventory(log, ask):
                 if t is not e and e["event_type"] != "data.accessed" and was_executed(t)
             }),
             "first_at": events[0]["occurred_at"], "last_at": events[-1]["occurred_at"],
-            "is_in_policy": any(
-                r["workflow"] == workflow and r["principal"] in ("*", agent) for r in rules_of(rules, "agent")
-            ),
+            "is_in_policy": is_admitted(rules, workflow, agent),
             "stage": next((r["level"] for r in rules_of(rules, "workflow") if r["name"] == workflow), None),
             "business_owner": owner_of(rules, "business", workflow, area),
             "technical_owner": owner_of(rules, "technical", workflow, area),
         })
     return rows
+
+
+def is_admitted(rules, workflow, agent):
+    """A workflow of the policy without agents admits every one."""
+    admitted = [r["principal"] for r in rules_of(rules, "agent") if r["workflow"] == workflow]
+    is_known = any(r["name"] == workflow for r in rules_of(rules, "workflow"))
+    return is_known and (not admitted or "*" in admitted or agent in admitted)
 
 
 def owner_of(rules, side, workflow, area):
@@ -250,15 +255,30 @@ def reviewer_agreement(log, ask):
 # ---- changes ----------------------------------------------------------------------------------
 
 
-def change_effects(log, ask):
-    changes = [e for e in log.of_type("config.changed")]
+def effective_at(event, log):
+    """A policy that was ever in force changes something from its effective_from on."""
+    own = [p["effective_from"] for p in policy.policies_of(log) if p["event"] is event]
+    return own[0] if own else event["occurred_at"]
+
+
+def changes(log, ask):
     rows = []
-    for event in changes:
-        if not ask.covers(event["occurred_at"]):
+    for event in log.of_type("config.changed"):
+        row = {"seq": event["seq"], "occurred_at": event["occurred_at"], "effective_at": effective_at(event, log)}
+        if ask.covers(row["occurred_at"]) or ask.covers(row["effective_at"]):
+            rows.append({**row, "applied_by": event.get("actor_id"), "workflow": event.get("workflow")})
+    return rows
+
+
+def change_effects(log, ask):
+    changed = [(e, effective_at(e, log)) for e in log.of_type("config.changed")]
+    rows = []
+    for event, at in changed:
+        if not ask.covers(at):
             continue
-        at, width = event["occurred_at"], ask.window_days * DAY_US
+        width = ask.window_days * DAY_US
         others = sum(
-            1 for e in changes if e is not event and at - width <= e["occurred_at"] < at + width
+            1 for e, other_at in changed if e is not event and at - width <= other_at < at + width
             and (e.get("workflow") == event.get("workflow") or None in (e.get("workflow"), event.get("workflow")))
         )
         for metric in ("routing_exception_rate", "approval_rate", "rejection_rate", "false_discovery_rate",
@@ -290,6 +310,6 @@ def window_of(metric, log, ask, start, end, workflow):
 
 
 TABLES = (
-    month_counts, rejection_reasons, reviewer_patterns, reviewer_agreement, data_access, change_effects, versions,
-    inventory,
+    month_counts, rejection_reasons, reviewer_patterns, reviewer_agreement, data_access, changes, change_effects,
+    versions, inventory,
 )

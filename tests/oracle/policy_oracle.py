@@ -179,11 +179,19 @@ def matches(rule, thing):
     return all(rule[name] is None or rule[name] == known.get(name) for name in SCOPE)
 
 
+def may_match(rule, thing):
+    """Nothing that the rule names is known to be otherwise."""
+    known = {**thing, "area": thing.get("permission_area")}
+    return all(rule[name] is None or known.get(name) in (None, rule[name]) for name in SCOPE)
+
+
 def best_match(rules, thing):
     """The rule that names most, then the first listed."""
-    fitting = [rule for rule in rules if matches(rule, thing)]
-    named = lambda rule: sum(1 for name in SCOPE if rule[name] is not None)
-    return min(fitting, key=lambda rule: (-named(rule), rule["position"])) if fitting else None
+    return min((rule for rule in rules if matches(rule, thing)), key=rank, default=None)
+
+
+def rank(rule):
+    return -sum(1 for name in SCOPE if rule[name] is not None), rule["position"]
 
 
 def level_of(policy, thing):
@@ -192,28 +200,36 @@ def level_of(policy, thing):
 
 
 def requires_approval(rule, thing):
-    if not matches(rule, thing):
+    """True, False, or None where something that the rule names is not known."""
+    if not may_match(rule, thing):
         return False
-    if rule["amount"] is None:
-        return True
-    if "amount" not in thing:
-        return False
-    if rule["currency"] is not None and rule["currency"] != thing.get("currency"):
-        return True
-    return decimal.Decimal(str(thing["amount"])) >= rule["amount"]
+    if rule["amount"] is not None and "amount" in thing:
+        is_comparable = rule["currency"] is None or rule["currency"] == thing.get("currency")
+        if is_comparable and decimal.Decimal(str(thing["amount"])) < rule["amount"]:
+            return False
+    elif rule["amount"] is not None:
+        return None
+    return matches(rule, thing) or None
+
+
+def is_level_in_need(policy, thing):
+    """None where the level is not known, or a rule may win that gives one in need."""
+    levels = [rule["level"] for rule in rules_of(policy, "approval_level")]
+    level, rules = level_of(policy, thing), rules_of(policy, "permission")
+    if not levels or level in levels:
+        return level in levels
+    winner = best_match(rules, thing)
+    possible = [r for r in rules if r["level"] in levels and may_match(r, thing) and not matches(r, thing)]
+    if level is None or any(winner is None or rank(r) < rank(winner) for r in possible):
+        return None
+    return False
 
 
 def needs_approval(policy, thing):
-    """True, False, or None where the level is not known and would decide."""
-    if thing.get("policy_outcome") == "approval_required":
-        return True
-    if any(requires_approval(rule, thing) for rule in rules_of(policy, "approval_required")):
-        return True
-    levels = [rule["level"] for rule in rules_of(policy, "approval_level")]
-    level = level_of(policy, thing)
-    if level is None:
-        return None if levels else False
-    return level in levels
+    """True, False, or None where something that is not known would decide."""
+    needs = {requires_approval(rule, thing) for rule in rules_of(policy, "approval_required")}
+    needs |= {is_level_in_need(policy, thing), thing.get("policy_outcome") == "approval_required"}
+    return True if True in needs else None if None in needs else False
 
 
 def executions_of(action):
@@ -241,13 +257,15 @@ def is_by_machine(event):
 
 
 def is_self_decided(event, action):
+    """None where somebody who is not named could be the one who decided."""
     who = decided_by(event)
     is_stated = action["proposal"]["event_type"] in ("action.proposed", "action.executed")
     proposer = action["proposal"].get("actor_id") if is_stated else None
-    agents = {e.get("actor_id") for e in executions_of(action) if e.get("actor_kind") != "human"} - {None}
-    if who is None or (proposer is None and not agents):
+    agents = {e.get("actor_id") for e in executions_of(action) if e.get("actor_kind") != "human"}
+    involved = agents | {proposer}
+    if who is None:
         return None
-    return who == proposer or who in agents
+    return True if who in involved else None if None in involved else False
 
 
 def is_authorised(event, action, log):
