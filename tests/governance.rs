@@ -50,6 +50,18 @@ fn a_policy_is_applied_once_by_a_named_person_and_judges_from_its_date_on() {
 }
 
 #[test]
+fn the_shipped_example_can_be_applied_and_judges_the_worked_example() {
+    let dir = dir();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries/policies/revops.toml");
+    run_with(dir.path(), &["ingest", "-"], DAY5.as_bytes()).ended(0);
+    run(dir.path(), &["policy", "apply", shipped.to_str().unwrap(), "--by", "head-of-revops"]).ended(0);
+    let checked = run(dir.path(), &["policy", "check", "--json"]).ended(1).json();
+    assert_eq!(checked["controls"].as_array().unwrap().len(), 26);
+    let rules = checked["incident_rules"].as_array().unwrap();
+    assert!(rules.iter().any(|rule| rule["metric"] == "approval_coverage"), "{checked}");
+}
+
+#[test]
 fn a_policy_that_cannot_be_judged_by_is_refused_with_the_place() {
     let dir = dir();
     write(dir.path(), "x.toml", "version = \"1\"\n\ncolour = 1\n");

@@ -27,11 +27,11 @@ pub async fn monthly(global: &Global, args: &MonthlyArgs, out: &Output) -> Resul
         params: parse_params(&args.report.params)?,
         tenant: global.tenant.clone(),
     };
-    let (dashboard, catalogue) = page(monthly::dashboard()?, &args.report)?;
+    let (dashboard, catalogue) = page(global, monthly::dashboard()?, &args.report)?;
     let store = open(global).await?;
     let engine = judging_session(global, &store, &catalogue).await?;
     let report = monthly::review(&engine, &request, (&dashboard, &catalogue)).await?;
-    finish(global, &store, (&report, &args.report), out).await
+    finish(&store, (&report, &args.report), out).await
 }
 
 /// Writes the weekly packet of one batch.
@@ -44,15 +44,22 @@ pub async fn batch(global: &Global, args: &BatchArgs, out: &Output) -> Result<An
         params: parse_params(&args.report.params)?,
         tenant: global.tenant.clone(),
     };
-    let (dashboard, catalogue) = page(batch::dashboard()?, &args.report)?;
+    let (dashboard, catalogue) = page(global, batch::dashboard()?, &args.report)?;
     let store = open(global).await?;
     let engine = judging_session(global, &store, &catalogue).await?;
     let report = batch::packet(&engine, &request, (&dashboard, &catalogue)).await?;
-    finish(global, &store, (&report, &args.report), out).await
+    finish(&store, (&report, &args.report), out).await
 }
 
-/// The dashboard with the user's own sections, and the queries that it names.
-fn page(mut dashboard: Dashboard, args: &ReportArgs) -> Result<(Dashboard, Catalogue)> {
+/// The dashboard with the user's own sections, and the queries that it names. What cannot end well is said before
+/// anything is computed.
+fn page(global: &Global, mut dashboard: Dashboard, args: &ReportArgs) -> Result<(Dashboard, Catalogue)> {
+    if args.issue && global.as_of.is_some() {
+        return Err(Error::invalid("--issue states what is known now; leave --as-of out"));
+    }
+    if let Some(directory) = &args.out {
+        make(directory)?;
+    }
     let mut catalogue = Catalogue::shipped()?.clone();
     for file in &args.dashboards {
         gather::add_dashboard(&mut dashboard, &mut catalogue, file)?;
@@ -60,15 +67,7 @@ fn page(mut dashboard: Dashboard, args: &ReportArgs) -> Result<(Dashboard, Catal
     Ok((dashboard, catalogue))
 }
 
-async fn finish(
-    global: &Global,
-    store: &Store,
-    (report, args): (&Report, &ReportArgs),
-    out: &Output,
-) -> Result<Answer> {
-    if args.issue && global.as_of.is_some() {
-        return Err(Error::invalid("--issue states what is known now; leave --as-of out"));
-    }
+async fn finish(store: &Store, (report, args): (&Report, &ReportArgs), out: &Output) -> Result<Answer> {
     out.say(&report.headline);
     // With --json the document is on standard output; files are written where they were asked for.
     if !out.is_json || args.out.is_some() {
@@ -106,8 +105,7 @@ fn write(report: &Report, directory: &Path) -> Result<PathBuf> {
         std::fs::write(path, text)
             .map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
     };
-    std::fs::create_dir_all(directory)
-        .map_err(|e| Error::unavailable(format!("cannot make {}", directory.display())).because(e))?;
+    make(directory)?;
     let page = name(".html");
     put(&page, &report.html)?;
     put(&name(".json"), &format!("{:#}\n", report.json))?;
@@ -115,4 +113,9 @@ fn write(report: &Report, directory: &Path) -> Result<PathBuf> {
         put(&name(&format!("-{table}")), text)?;
     }
     Ok(page)
+}
+
+fn make(directory: &Path) -> Result<()> {
+    std::fs::create_dir_all(directory)
+        .map_err(|e| Error::unavailable(format!("cannot make {}", directory.display())).because(e))
 }

@@ -15,7 +15,7 @@ use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
 use crate::query::header::Kind;
-use crate::query::objects::{Row, count, number, rows, text};
+use crate::query::objects::{RATE_PART, Row, count, number, rows, text};
 use crate::query::params::Params;
 use crate::store::Store;
 
@@ -75,7 +75,9 @@ fn metric(rule: &IncidentRule) -> Result<&'static crate::query::header::NamedQue
         Catalogue::shipped()?.get(&rule.metric).map_err(|_| bad("does not exist; `probity queries` lists them"))?;
     let has = |name: &str| query.returns.iter().any(|column| column.name == name);
     let is_rate = query.kind == Kind::Metric && ["grain", "key", "denominator", "value"].into_iter().all(has);
-    if is_rate && !has("part") { Ok(query) } else { Err(bad("is no rate of a period or workflow")) }
+    // Of a metric with parts only the one whose header names the rate first can be held against a limit.
+    let is_single = query.returns.iter().all(|c| c.name != "part" || c.note.starts_with(RATE_PART));
+    if is_rate && is_single { Ok(query) } else { Err(bad("is no rate of a period or workflow")) }
 }
 
 /// The metrics of all incident rules of `policy` over their windows up to the as-of instant.
@@ -95,9 +97,13 @@ pub async fn readings(engine: &Engine, policy: &Policy) -> Result<Vec<Reading>> 
         ]);
         params.retain(|name, _| query.params.iter().any(|p| p.name == *name));
         let answer = rows(&engine.run(query, &params).await?)?;
-        let is_wanted = |row: &&Row| match &rule.workflow {
-            None => text(row, "grain") == "period",
-            Some(workflow) => text(row, "grain") == "workflow" && text(row, "key") == workflow,
+        let is_wanted = |row: &&Row| {
+            let is_rate = !row.contains_key("part") || text(row, "part") == RATE_PART;
+            is_rate
+                && match &rule.workflow {
+                    None => text(row, "grain") == "period",
+                    Some(workflow) => text(row, "grain") == "workflow" && text(row, "key") == workflow,
+                }
         };
         let row = answer.iter().find(is_wanted);
         readings.push(Reading {

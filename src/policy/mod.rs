@@ -282,7 +282,10 @@ impl Policy {
         }
         let texts = self.approvers.iter().map(|a| &a.max_amount).chain(self.required.iter().map(|r| &r.min_amount));
         for text in texts.flatten() {
-            require(parse::amount(text).is_ok(), format!("amount `{text}` is no number with at most two decimals"));
+            require(
+                parse::amount(text).is_ok_and(|cents| cents >= 0),
+                format!("amount `{text}` is no number of 0 or more with at most two decimals"),
+            );
         }
         for (role, members) in &self.roles {
             require(!members.is_empty(), format!("role `{role}` has no members"));

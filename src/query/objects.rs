@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// One row by column name.
 pub type Row = Map<String, Value>;
 
+/// The part that is the rate itself where a metric lists the reasons for the rest beside it.
+pub const RATE_PART: &str = "valid";
+
 /// The rows of `answer`.
 ///
 /// # Errors

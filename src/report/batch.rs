@@ -120,10 +120,12 @@ async fn extent(engine: &Engine, batch_id: &str) -> Result<Period> {
     }
 }
 
-/// A batch id as part of a file name: what is not a letter, digit, dot or hyphen becomes a hyphen.
+/// A batch id as part of a file name. Where a character cannot stand in one, a digest of the id keeps two ids that
+/// look alike apart.
 fn file_name(batch_id: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '.' || c == '-' { c } else { '-' };
-    batch_id.chars().take(100).map(safe).collect()
+    let is_safe = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
+    let safe: String = batch_id.chars().take(80).map(|c| if is_safe(c) { c } else { '-' }).collect();
+    if safe == batch_id { safe } else { format!("{safe}-{}", &files::sha256(batch_id)[..8]) }
 }
 
 fn headline(request: &Request, answers: &Answers) -> String {
@@ -134,4 +136,18 @@ fn headline(request: &Request, answers: &Answers) -> String {
         format!("{large}, {small}")
     });
     format!("batch {}: routing exceptions {}", request.batch_id, found.unwrap_or_else(|| format::NO_DATA.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_batches_never_share_a_file() {
+        assert_eq!(file_name("weekly-2026-10"), "weekly-2026-10");
+        let names: std::collections::BTreeSet<String> =
+            ["a/b", "a\\b", "a-b", "a b", "../a", "ü", "🦀", &"x".repeat(90), &"x".repeat(91)].map(file_name).into();
+        assert_eq!(names.len(), 9);
+        assert!(names.iter().all(|name| name.is_ascii() && !name.contains(['/', '\\', ' '])));
+    }
 }

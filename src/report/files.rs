@@ -12,7 +12,7 @@ use super::compose::{Answers, all};
 use super::dashboard::Dashboard;
 use super::gather::Gathered;
 use crate::query::catalogue::Catalogue;
-use crate::query::objects::{Row, text};
+use crate::query::objects::{RATE_PART, Row, text};
 
 /// A finished report.
 #[derive(Debug)]
@@ -40,9 +40,6 @@ impl Report {
 pub fn sha256(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
-
-/// The part that is the rate itself where a metric lists the reasons for the rest beside it.
-pub const RATE_PART: &str = "valid";
 
 /// A metric's result: the columns of its row, or `parts` for a mix.
 fn result(rows: &[&Row]) -> Value {

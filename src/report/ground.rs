@@ -70,17 +70,22 @@ fn day(instant: &str) -> &str {
     instant.get(..10).unwrap_or(instant)
 }
 
+/// Without the fraction of a second where there is none.
+fn short(at: Micros) -> String {
+    rfc3339(at).replace(".000000Z", "Z")
+}
+
 /// What a reader must know to ask the same again.
 pub fn facts(ask: &Ask<'_>, policies: &Policies, issued: Option<&FirstIssue>) -> Vec<(String, String)> {
     let as_of = ask.engine.as_of();
     let version = if ask.engine.version() < 0 { "none yet".to_owned() } else { format!("v{}", ask.engine.version()) };
     let mut facts = vec![
-        ("Period".to_owned(), format!("{} to {}", rfc3339(ask.period.start), rfc3339(ask.period.end))),
+        ("Period".to_owned(), format!("{} to {}", short(ask.period.start), short(ask.period.end))),
         ("As of".to_owned(), rfc3339(as_of.at)),
         ("Ledger size".to_owned(), format!("{} events", format::count(as_of.size as u64))),
         ("Table version".to_owned(), version),
     ];
-    facts.extend(ask.params.iter().map(|(name, value)| (compose::words(name), value.clone())));
+    facts.extend(ask.params.iter().map(|(name, value)| (compose::first_upper(name), value.clone())));
     facts.extend(policies.facts());
     facts.extend(
         issued.map(|first| ("First issued".to_owned(), format!("{} by {}", day(&first.issued_at), first.issued_by))),

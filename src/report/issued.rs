@@ -6,11 +6,11 @@
 use serde_json::{Map, Value, json};
 
 use super::compose::Answers;
-use super::files::{RATE_PART, Report};
+use super::files::Report;
 use crate::error::Result;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, rows, text};
+use crate::query::objects::{RATE_PART, Row, rows, text};
 use crate::query::params::Params;
 
 /// The first report of its kind, subject and parameters that was issued.

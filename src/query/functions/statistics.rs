@@ -42,12 +42,12 @@ const TABLE: &[RowFunction] = &[
     RowFunction {
         note: note("wilson_low(k, n)", "lower Wilson 95 % bound of k of n; 0 at n = 0"),
         takes: &[Int, Int],
-        gives: Gives::Float(|row| Some(wilson(row.int(0), row.int(1)).0)),
+        gives: Gives::Float(|row| Some(wilson_bounds(row)?.0)),
     },
     RowFunction {
         note: note("wilson_high(k, n)", "upper Wilson 95 % bound of k of n; 1 at n = 0"),
         takes: &[Int, Int],
-        gives: Gives::Float(|row| Some(wilson(row.int(0), row.int(1)).1)),
+        gives: Gives::Float(|row| Some(wilson_bounds(row)?.1)),
     },
     RowFunction {
         note: note("binomial_low(k, n, alpha)", "lower exact bound (Clopper–Pearson) of k of n, alpha/2 a side"),
@@ -234,6 +234,12 @@ const FUNNEL: Columns = &[
     ("funnel_low", Kind::Int),
     ("funnel_high", Kind::Int),
 ];
+
+/// The bounds of a share that can be: 0 <= k <= n.
+fn wilson_bounds(row: &Row<'_>) -> Option<(f64, f64)> {
+    let (k, n) = (row.int(0), row.int(1));
+    (0 <= k && k <= n).then(|| wilson(k, n))
+}
 
 fn reviewer_funnel(row: &Row<'_>) -> Option<Vec<Vec<Cell>>> {
     let whole = |place| row.ints(place).into_iter().collect::<Option<Vec<i64>>>();

@@ -213,6 +213,13 @@ fn flag(word: &str) -> Option<Flag> {
     Some(Flag::new(tone, if word == "immature" { "not yet mature".to_owned() } else { words(word) }))
 }
 
+/// A name of the data as the beginning of a heading: `maturity_days` → `Maturity days`.
+pub fn first_upper(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map_or(String::new(), |first| first.to_uppercase().collect());
+    first + &letters.as_str().replace('_', " ")
+}
+
 /// Rows of a list that a report holds at most; the count beside it is always whole.
 pub const LISTED: usize = 10_000;
 

@@ -246,7 +246,7 @@ impl Page<'_> {
             }
         }
         let mut heads = vec![Column::new("Source", Kind::Code)];
-        heads.extend(HEALTH.map(|name| Column::new(first_upper(name), Kind::Count)));
+        heads.extend(HEALTH.map(|name| Column::new(super::first_upper(name), Kind::Count)));
         let row = |(source, sums): (&&str, &[u64; 7])| -> Vec<Cell> {
             let name = if source.is_empty() { "not readable" } else { source };
             std::iter::once(Cell::from(name)).chain(sums.iter().map(|n| Cell::from(*n))).collect()
@@ -279,11 +279,6 @@ fn share(row: &Row) -> Cell {
         }
         _ => number(row, "value").into(),
     }
-}
-
-fn first_upper(name: &str) -> String {
-    let mut letters = name.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]
