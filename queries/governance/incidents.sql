@@ -59,8 +59,9 @@ pauses as (
     from register as i
     inner join events as e
         on e.incident_id = i.incident_id
-        or (e.workflow = i.workflow and e.occurred_at >= i.opened_at)
+        or ((e.workflow = i.workflow or e.workflow is null) and e.occurred_at >= i.opened_at)
     where e.event_type = 'workflow.paused'
+      and e.environment = 'production'
       and (i.closed_at is null or e.occurred_at <= i.closed_at)
     group by i.incident_id
 ),
@@ -71,9 +72,10 @@ resumptions as (
     from pauses as p
     inner join register as i on i.incident_id = p.incident_id
     inner join events as e
-        on (e.incident_id = i.incident_id or e.workflow = i.workflow)
+        on (e.incident_id = i.incident_id or e.workflow = i.workflow or e.workflow is null)
         and e.event_order > p.pause_order
     where e.event_type = 'workflow.resumed'
+      and e.environment = 'production'
     group by p.incident_id
 )
 select

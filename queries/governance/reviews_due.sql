@@ -17,7 +17,10 @@
 --           that stands still at a level needs no new sample, so nothing is due there.
 
 with moments as (
-    select least($as_of, $period_end) as judged_at
+    select least(
+        $as_of,
+        arrow_cast($period_end, 'Timestamp(Microsecond, Some("UTC"))') - interval '1 microsecond'
+    ) as judged_at
 ),
 rules as (
     select
@@ -47,7 +50,7 @@ works as (
         j.level,
         j.occurred_at
     from judged_actions as j
-    inner join moments as m on j.occurred_at < m.judged_at
+    inner join moments as m on j.occurred_at <= m.judged_at
     where j.phase in ('proposal', 'execution')
 ),
 owners as (
@@ -106,8 +109,9 @@ samples as (
     inner join rules as r on r.kind = 'review_level' and r.level = w.level
     cross join moments as m
     left join sample_reviews as s
-        on s.workflow = w.workflow
-        and (s.permission_area is null or s.permission_area = w.area)
+        on (s.workflow = w.workflow or s.workflow is null)
+        and (s.permission_area = w.area or s.permission_area is null or w.area is null)
+        and (s.workflow is not null or s.permission_area is not null)
         and s.reviewed_at <= m.judged_at
     group by w.workflow, w.area, r.days
 ),
@@ -161,7 +165,7 @@ select
     d.due_at,
     case
         when d.last_review_at is null then 'never'
-        when d.due_at < m.judged_at then 'overdue'
+        when d.due_at <= m.judged_at then 'overdue'
         else 'done'
     end as state
 from dues as d

@@ -27,6 +27,7 @@ import governance_oracle
 import metrics_oracle
 import scopes
 import sql_functions
+import tables_oracle
 from random_logs import random_arguments, random_log
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ TYPES = {
 }
 PARAMETER_TYPES = {"utf8": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "timestamp": INSTANT}
 ORACLES = {"metrics": metrics_oracle.METRICS, "controls": controls_oracle.CONTROLS,
-           "governance": governance_oracle.TABLES}
+           "governance": governance_oracle.TABLES + tables_oracle.TABLES}
 
 
 # ---- the engine's side ------------------------------------------------------------------------
@@ -134,6 +135,7 @@ def question(arguments):
     return scopes.Question(
         values["period_start"], values["period_end"], values["as_of"], values["maturity_days"],
         values["fast_seconds"], values["target"], values["alpha"], values["time_zone"], values["window_days"],
+        values["batch_id"],
     )
 
 

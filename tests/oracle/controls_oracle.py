@@ -488,7 +488,7 @@ def review_overdue(log, ask):
             if e["occurred_at"] <= at and e.get("workflow") == workflow and e.get("permission_area") in (None, area)
         ]
         due = max(done or [max(first, min(begun))]) + owner["days"] * DAY_US
-        row = {"result": verdict(due < at), "occurred_at": due, "workflow": workflow}
+        row = {"result": verdict(due <= at), "occurred_at": due, "workflow": workflow}
         rows.append({**row, "actor": owner["principal"]})
     return rows
 

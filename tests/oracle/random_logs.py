@@ -44,8 +44,13 @@ FACTS = {
     "region": ("eu", "us"),
     "confidence": (0.05, 0.1, 0.3, 0.55, 0.7, 0.9, 0.95, 0.95, 1.0),
 }
+ARTEFACTS = ("sample_notes", "failure_patterns", "rollback_path", "roi_decision")
+PROMOTION = ("min_decisions = 2", "min_approval_rate = 0.5", "max_false_discovery_rate = 0.5",
+             "min_approval_coverage = 0.2")
 WORK = ("action.proposed", "action.decided", "action.executed", "action.rolled_back", "action.labeled")
 CONTROL = ("workflow.paused", "workflow.resumed", "config.changed")
+INCIDENT = ("incident.opened", "incident.updated", "incident.closed")
+STORE = ("evidence.retired", "evidence.erased", "evidence.held", "evidence.released")
 
 
 def random_log(rng):
@@ -85,6 +90,7 @@ def random_event(rng, instants, records, action_id):
     kind = rng.choice(
         WORK * 3 + ("record.reviewed",) * 6 + ("record.corrected",) * 4 + ("data.accessed", "exception.raised") * 2
         + CONTROL + ("evidence.received", "review.decided", "review.marked", "action.evaluated")
+        + INCIDENT + (rng.choice(STORE),)
     )
     event = {"source": rng.choice(("s1", "s2")), "event_type": kind, "occurred_at": rng.choice(instants)}
     event["environment"] = rng.choice(FACTS["environment"])
@@ -92,10 +98,12 @@ def random_event(rng, instants, records, action_id):
     if kind == "evidence.received":
         event["extra"] = json.dumps({"counts": [random_counts(rng, instants) for _ in range(rng.randint(0, 3))]})
         return event
+    if kind in STORE:
+        return event
     facts(rng, event, 0.8, "actor_kind", "actor_id")
     facts(rng, event, 0.2, "processor", "region")
     event["workflow"] = rng.choice(FACTS["workflow"])
-    if kind in CONTROL or kind.startswith("review."):
+    if kind in CONTROL + INCIDENT or kind.startswith("review."):
         random_control_columns(rng, event, kind)
         return event
     facts(rng, event, 0.6, "field", "prompt_version", "rule_version", "model_version", "segment", "permission_area")
@@ -111,6 +119,7 @@ def random_event(rng, instants, records, action_id):
         maybe(rng, event, 0.4, inputs=random_inputs(rng, records))
     if kind == "exception.raised":
         facts(rng, event, 0.6, "reason_code")
+        maybe(rng, event, 0.2, record_id=None)
     if kind.startswith("action."):
         random_action_columns(rng, event, kind, action_id, records)
     return event
@@ -124,6 +133,14 @@ def random_control_columns(rng, event, kind):
         maybe(rng, event, 0.8, old_value="r1", new_value=rng.choice(("r1", "r2")))
     if kind.startswith("review."):
         event["reviewer"] = rng.choice(FACTS["reviewer"])
+    if kind in INCIDENT:
+        event["environment"] = "production"
+        event["incident_id"] = rng.choice(("i1", "i2", "i3"))
+        said = {"title": ("late", "wrong"), "class": ("quality", "control"), "severity": ("low", "high"),
+                "state": ("draft", "open", "contained"), "rule": ("wrong too often",)}
+        event["extra"] = json.dumps({name: rng.choice(said[name]) for name in said if rng.random() < 0.5})
+    if kind.startswith("workflow."):
+        maybe(rng, event, 0.3, incident_id=rng.choice(("i1", "i2", "i3")))
 
 
 def random_inputs(rng, records):
@@ -235,6 +252,10 @@ def random_policy(rng, instants, version):
         lines.append(f"bulk_limit = {rng.choice((1, 2, 5))}")
     if rng.random() < 0.7:
         lines += ["[sample_review_days]", f"3 = {rng.choice((1, 7))}"]
+    if rng.random() < 0.5:
+        lines.insert(3, f"retention_months = {rng.choice((1, 13))}")
+    if rng.random() < 0.7:
+        lines += ["[promotion]"] + rng.sample(PROMOTION, rng.randint(1, 4))
     lines += ["[roles]", 'manager = ["ann", "bob"]']
     for workflow in ("w1", "w2"):
         if rng.random() < 0.8:
@@ -255,6 +276,11 @@ def random_policy(rng, instants, version):
         lines += table(rng, "prohibited", "operation", "field", "workflow", name="never", reason="too risky")
     for _ in range(rng.randint(0, 2)):
         lines += table(rng, "owner", "area", business="manager", technical="tess", review_days=rng.choice((1, 7)))
+    for _ in range(rng.randint(0, 2)):
+        regions = rng.choice(({}, {"regions": ["eu"]}, {"regions": ["eu", "us"]}))
+        lines += table(rng, "processor", name=rng.choice(FACTS["processor"]), **regions)
+    if rng.random() < 0.5:
+        lines += table(rng, "incident_rule", "workflow", name="rule", metric="approval_rate", below=0.5, window_days=7)
     return "\n".join(lines) + "\n"
 
 
@@ -266,6 +292,8 @@ def random_workflow(rng, workflow):
         lines.append(f"allowed_fields = {json.dumps(rng.sample(paths, 2))}")
     if rng.random() < 0.6:
         lines.append(f"blocked_fields = {json.dumps(rng.sample(paths, rng.randint(1, 2)))}")
+    if rng.random() < 0.5:
+        lines += ["[workflow.artefacts]"] + [f'{name} = "wiki"' for name in rng.sample(ARTEFACTS, 2)]
     return lines
 
 
@@ -290,4 +318,5 @@ def random_arguments(rng):
         "alpha": 0.05,
         "time_zone": rng.choice(("UTC", "America/New_York")),
         "window_days": 28,
+        "batch_id": rng.choice(("b1", "b2", "b3", "b9")),
     }

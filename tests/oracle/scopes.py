@@ -28,6 +28,7 @@ class Question:
     alpha: float = 0.05
     time_zone: str = "UTC"
     window_days: int = 28
+    batch_id: str | None = None
 
     @property
     def maturity_us(self):
