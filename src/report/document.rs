@@ -77,7 +77,7 @@ pub struct Headline {
     pub status: Option<Flag>,
     /// Anything that qualifies the number: restated since first issue, pending, left out.
     pub note: String,
-    /// Name of the query behind it, or empty. Links to a [`Block::Query`] of that name when the
+    /// Name of the query behind it, or empty. Links to a [`Block::Queries`] of that name when the
     /// document holds one.
     pub source: String,
 }
