@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::args::{Global, PolicyApplyArgs, PolicyFileArgs};
 use super::output::Output;
@@ -21,6 +20,7 @@ use crate::query::header::Kind;
 use crate::query::judgement::{Judgement, Verdict};
 use crate::query::objects::{Row, rows, text};
 use crate::query::params::Params;
+use crate::report::files::sha256;
 
 const VERSIONS: &str = "
     select version, effective_from, effective_to, applied_at, applied_by, is_default, document,
@@ -43,6 +43,10 @@ const APPLIED: &str = "
 
 async fn versions(engine: &Engine) -> Result<Vec<Row>> {
     rows(&engine.sql(VERSIONS, Limits::default()).await?)
+}
+
+fn in_force(versions: &[Row]) -> Option<&Row> {
+    versions.iter().find(|row| is(row, "is_in_force"))
 }
 
 fn is(row: &Row, column: &str) -> bool {
@@ -69,7 +73,7 @@ pub async fn apply(global: &Global, args: &PolicyApplyArgs, out: &Output) -> Res
         return Err(taken());
     }
     let known = versions(&engine).await?;
-    let before = known.iter().find(|row| is(row, "is_in_force")).map_or("", |row| text(row, "document"));
+    let before = in_force(&known).map_or("", |row| text(row, "document"));
     let now = store.clock().now();
     let from = policy.effective_from().unwrap_or(now);
     let mut writer = Writer::new(&store);
@@ -83,7 +87,7 @@ pub async fn apply(global: &Global, args: &PolicyApplyArgs, out: &Output) -> Res
     event.set_text(Column::PolicyVersion, version.clone());
     event.set_text(Column::ActorKind, "human");
     event.set_text(Column::ActorId, person.clone());
-    let digest: String = Sha256::digest(text_of_file.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let digest = sha256(&text_of_file);
     event.set_text(Column::Extra, json!({"effective_from": rfc3339(from), "sha256": digest}).to_string());
     let seq = writer.state_once(&event).await?.ok_or_else(taken)?;
     let since = rfc3339(from);
@@ -122,8 +126,7 @@ pub async fn show(global: &Global, args: &PolicyFileArgs, out: &Output) -> Resul
     let store = open(global).await?;
     let engine = session(global, &store).await?;
     let known = versions(&engine).await?;
-    let in_force = known.iter().find(|row| is(row, "is_in_force"));
-    let row = in_force.ok_or_else(|| Error::internal("no policy is in force"))?;
+    let row = in_force(&known).ok_or_else(|| Error::internal("no policy is in force"))?;
     for row in &known {
         let mark = if is(row, "is_in_force") { "in force " } else { "" };
         let by = match text(row, "applied_by") {
@@ -194,8 +197,7 @@ pub async fn check(global: &Global, args: &PolicyFileArgs, out: &Output) -> Resu
         Some((_, policy)) => policy.clone(),
         None => {
             let known = versions(&engine).await?;
-            let in_force = known.iter().find(|row| is(row, "is_in_force"));
-            Policy::parse(in_force.map_or("", |row| text(row, "document")))?
+            Policy::parse(in_force(&known).map_or("", |row| text(row, "document")))?
         }
     };
     let readings = incident::readings(&engine, &policy).await?;

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::compose::{Answers, all};
 use super::dashboard::Dashboard;
 use super::gather::Gathered;
+use crate::ingest::decode::hex;
 use crate::query::catalogue::Catalogue;
 use crate::query::objects::{RATE_PART, Row, text};
 
@@ -38,7 +39,7 @@ impl Report {
 
 /// SHA-256 of a text, in hexadecimal.
 pub fn sha256(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// A metric's result: the columns of its row, or `parts` for a mix.

@@ -22,7 +22,7 @@ use crate::query::objects::{Row, rows};
 use crate::query::params::Params;
 
 /// A stretch of time with a name, such as a month.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Period {
     /// Its name, `2016-03`.
     pub name: String,
@@ -78,7 +78,12 @@ impl Ask<'_> {
                     row.insert("month".to_owned(), period.name.clone().into());
                     row
                 };
-                found.extend(self.rows(query, period).await?.into_iter().filter(of_period).map(named));
+                // The last period is the one that the page is about: its rows may be there already.
+                let rows = match gathered.answers.get(name) {
+                    Some(rows) if *period == self.period => rows.clone(),
+                    _ => self.rows(query, period).await?,
+                };
+                found.extend(rows.into_iter().filter(of_period).map(named));
             }
             gathered.answers.insert(format!("trend:{name}"), found);
         }
