@@ -95,10 +95,56 @@ impl Clock {
 
 /// `micros` as RFC 3339 in UTC with six digits, `2026-03-01T09:00:00.000000Z`.
 pub fn rfc3339(micros: Micros) -> String {
-    match DateTime::from_timestamp_micros(micros) {
-        Some(at) => at.to_rfc3339_opts(SecondsFormat::Micros, true),
-        None => format!("{micros} microseconds"),
+    let mut out = String::with_capacity(27);
+    write_rfc3339(micros, &mut out);
+    out
+}
+
+/// Appends `micros` as [`rfc3339`] gives it: every event is hashed with two or three instants, and the general
+/// formatter takes as long as the hash.
+pub fn write_rfc3339(micros: Micros, out: &mut String) {
+    let (days, of_day) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
+    let (year, month, day) = civil(days);
+    if !(0..=9999).contains(&year) {
+        let at = DateTime::from_timestamp_micros(micros);
+        out.push_str(
+            &at.map_or(format!("{micros} microseconds"), |at| at.to_rfc3339_opts(SecondsFormat::Micros, true)),
+        );
+        return;
     }
+    let (second, fraction) = (of_day / SECOND, of_day % SECOND);
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    for (end, mut number) in [
+        (4, year),
+        (7, month),
+        (10, day),
+        (13, second / 3600),
+        (16, second / 60 % 60),
+        (19, second % 60),
+        (26, fraction),
+    ] {
+        let mut at = end;
+        while number > 0 {
+            at -= 1;
+            text[at] = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
+    }
+    out.extend(text.iter().map(|byte| char::from(*byte)));
+}
+
+/// Year, month and day of a day number since 1970-01-01 in the proleptic Gregorian calendar; the algorithm
+/// `civil_from_days` of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+pub fn civil(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
@@ -117,5 +163,15 @@ mod tests {
     #[test]
     fn instants_print_with_six_digits() {
         assert_eq!(rfc3339(1_772_355_600_000_000), "2026-03-01T09:00:00.000000Z");
+    }
+
+    #[test]
+    fn instants_print_as_the_general_formatter_prints_them() {
+        let mut micros = -62_135_596_800_000_000i64;
+        while micros < 253_402_300_800_000_000 {
+            let general = DateTime::from_timestamp_micros(micros).unwrap().to_rfc3339_opts(SecondsFormat::Micros, true);
+            assert_eq!(rfc3339(micros), general);
+            micros += 86_399_999_999 * 11 + 1_234_567;
+        }
     }
 }

@@ -21,9 +21,10 @@
 //! ```text
 //! file, stream, mapping ─ decode ─ dedupe ─ journal ─ receipt        the put into the journal is the
 //!                          │                   │                     acknowledgement
-//!                      quarantine             fold ─ Parquet ─ Delta commit
-//!                                              │
-//!            snapshot = table + journal ───────┴─ query ─ report ─ command line, page
+//!                      quarantine             fold ─ Parquet, index ─ Delta commit ─ projection of actions
+//!                                              │                                        │
+//!            snapshot = table + journal ───────┴─ query ────────────────────────────────┘
+//!                                                   └ report ─ command line, page
 //! ```
 //!
 //! # Rooms
@@ -35,8 +36,9 @@
 //! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
 //! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
+//! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
 //! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |
-//! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, quarantine | no SQL |
+//! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, projection, indexes, quarantine | no SQL |
 //! | [`ingest`] | framing, mappings, duplicate detection, the writer, counts | no queries |
 //! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
 //! | [`incident`] | the rules of a policy that open draft incidents | decides nothing for a person |
@@ -53,6 +55,18 @@
 //! `policies` and `policy_rules`, and judges every event by the policy in force at its time. Views that are read
 //! many times over are computed once a session (`query::views`). Adding a metric is a file in `queries/metrics/`, a line in `query::shipped` and, to show it, a
 //! block in `dashboards/`.
+//!
+//! # Speed
+//!
+//! Nothing that makes a question fast is a second truth: all of it is made from the evidence at any time, may be
+//! deleted, and is completed or passed over where it is missing or behind.
+//!
+//! - The *projection of actions* (`store::projection`, folded by `event::actions`): one row per proposed change, in
+//!   segments. A reader folds the actions that newer events touch and replaces their rows. `queries/views/actions.sql`
+//!   defines it; a test compares the two.
+//! - The *index* of a data file (`store::index`): the pages that tell of an event, an action or a record.
+//! - A *window* (`query::window`): a query whose header says `window:` reads what belongs to its period only. A test
+//!   compares every such query with its answer over everything.
 //!
 //! # Invariants, and what holds them
 //!
@@ -79,6 +93,7 @@ pub mod clock;
 pub mod error;
 pub mod event;
 pub mod limits;
+pub mod simulate;
 
 #[cfg(feature = "engine")]
 pub mod cli;

@@ -48,6 +48,14 @@ pub const COMMITS_PER_CHECKPOINT: u64 = 50;
 /// Seconds that a file replaced by compaction stays for queries that still read it.
 pub const VACUUM_GRACE_SECONDS: i64 = 600;
 
+/// Events that the evidence may run ahead of its projection of actions before it is brought up again; a reader
+/// catches up with so many in a fraction of a second.
+pub const PROJECTION_SLACK_EVENTS: i64 = 32 * 1024;
+/// Events that are folded in memory where no projection is; more go through temporary files.
+pub const PROJECTION_MEMORY_EVENTS: i64 = 256 * 1024;
+/// Segments of a projection beyond which it is made anew: readers open every one.
+pub const PROJECTION_SEGMENTS: usize = 256;
+
 /// Seconds after which a file that no commit ever named is taken for the rest of a killed process.
 pub const ORPHAN_SECONDS: i64 = 24 * 3600;
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 const LINES: [&[&str]; 8] = [
     &["error", "limits", "clock"],
     &["event", "analysis"],
-    &["policy"],
+    &["policy", "simulate"],
     &["store"],
     &["ingest", "query"],
     &["incident", "report"],

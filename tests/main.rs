@@ -11,6 +11,7 @@ mod ingest;
 mod metrics;
 mod power;
 mod presets;
+mod projection;
 mod races;
 mod real_log;
 mod s3;

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed, policy_outcome, permission_level or a policy
+-- window:   actions
 -- why:      needed because the agent's own rules said so (`policy_outcome`), or the level, or a human-
 --           review rule of the policy then in force. Any approving last decision before the execution
 --           is enough here; whether it was valid is another control. Untestable: whether approval was

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed
+-- window:   actions
 -- why:      an approval covers one execution: the first with outcome succeeded, partial or unknown. A
 --           failed attempt touched nothing and uses up nothing. Nothing is untestable: order and
 --           outcome are always there.

@@ -14,6 +14,7 @@
 --           actor        utf8       null: an owner is what is missing
 --           detail       utf8       what was found; null when ok
 -- needs:    action.proposed, permission_area, a policy with owners
+-- window:   actions
 -- why:      both owners, by the policy in force at the action; an owner of the workflow, or of
 --           everything, owns its areas. Untestable, where none is found: the action names no area, or
 --           no policy was applied: the built-in default cannot know owners.

@@ -15,6 +15,7 @@
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, confidence, threshold or a policy with thresholds, action.decided,
 --           reviewer
+-- window:   actions
 -- why:      the threshold is the most specific one of the policy in force at the execution, else the
 --           one that the agent reports. Exactly at the threshold is enough. Looking first means a
 --           decision by a person before the execution, whatever it said. No threshold: not in the

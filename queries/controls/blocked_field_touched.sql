@@ -14,6 +14,7 @@
 --           actor        utf8       who touched it
 --           detail       utf8       what was found; null when ok
 -- needs:    data.accessed, inputs, action.executed, a policy with blocked fields
+-- window:   actions
 -- why:      by the policy in force at that moment. Reads are data.accessed and the inputs of any event,
 --           unless denied; a data.accessed with inputs and no record of its own reads those. A read
 --           without a field is of the whole record, blocked fields included. A denied access did no

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, run_id, bulk_limit in the policy
+-- window:   actions
 -- why:      distinct records, not actions, whether approved or not; an action without a record counts
 --           as one. The smallest limit in force during the run holds, and the run belongs to the time
 --           of its last execution. No bulk_limit, as in the built-in default: nothing to test.

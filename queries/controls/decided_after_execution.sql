@@ -15,6 +15,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed
+-- window:   actions
 -- why:      a decision on what has already happened decides nothing. Actions that need no approval may
 --           be judged later. Untestable: whether approval was needed is not known, or the decision was
 --           recorded after the execution, so that only the source's clock puts it before.

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, action.rolled_back
+-- window:   actions
 -- why:      two successes of one action are two messages sent or two changes made. After a roll-back
 --           that succeeded the first effect is undone and a new success is not a second one. Nothing is
 --           untestable.

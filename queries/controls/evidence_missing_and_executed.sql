@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, inputs, confidence or reason_code
+-- window:   actions
 -- why:      what an action rests on: the data it read (`inputs`; a create may have none) and why it was
 --           proposed (confidence or reason code). The other items of the twelve are about what came
 --           after, see evidence_completeness. Nothing is untestable: that they are missing is the

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.proposed, action.executed
+-- window:   actions
 -- why:      a proposal after the execution is none. A source that only has finished rows sends one
 --           action.executed that holds the proposal too: such a row, when it gives a reason, a
 --           confidence or a decision, is the proposal of itself and of what follows. Nothing is

@@ -16,6 +16,7 @@
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed, permission_level or a permission rule, payload_hash,
 --           reviewer
+-- window:   actions
 -- why:      valid as in the view approvals: decided before and recorded before, by somebody else who
 --           was entitled, for this very patch, used once. Untestable: the hash, the reviewer or who
 --           proposed or executed is missing, or the level is not known and there is no valid approval.

@@ -15,6 +15,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed, approval_valid_hours in the policy
+-- window:   actions
 -- why:      the record has moved on since. The limit is that of the policy in force at the execution;
 --           exactly at the limit is in time. Without a limit, as under the built-in default, only a
 --           decision `expired` can be disregarded. Nothing is untestable: both times are always there.

@@ -17,6 +17,7 @@
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, permission_level or a permission rule, review.marked, review.decided or
 --           action.labeled
+-- window:   actions
 -- why:      periods have the length of the policy's sample_review_days for level 3 (a week by the
 --           built-in default, Monday to Sunday); a review counts from the first execution of a period
 --           until the end of the next one, when it is due (in microseconds since 1970, whose first

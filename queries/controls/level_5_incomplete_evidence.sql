@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, permission_level or a permission rule, the twelve items
+-- window:   actions
 -- why:      what leaves the house cannot be looked up in a system of record afterwards. The items are
 --           those of the view action_evidence; one that cannot apply counts as present. Untestable: the
 --           level is not known.

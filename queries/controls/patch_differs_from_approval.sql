@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, action.executed, payload_hash
+-- window:   actions
 -- why:      the hash is of the exact patch: equal on approval and execution when nothing drifted,
 --           whatever the values look like. Untestable: either of the two has no hash.
 

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, a policy with prohibited acts
+-- window:   actions
 -- why:      no approval makes a prohibited act right. A policy without prohibited acts, as the built-in
 --           default, leaves nothing to test. Untestable: area, system, record type or operation is
 --           missing and the act would be prohibited with the value that the rule names. An action

@@ -14,6 +14,7 @@
 --           actor        utf8       who read
 --           detail       utf8       what was found; null when ok
 -- needs:    data.accessed, action.proposed, inputs, permission_level or a permission rule
+-- window:   actions
 -- why:      a read-only agent is believed by its sources: `inputs`, or the record that a data.accessed
 --           names. Untestable: the level is not known and nothing is cited; with a citation the level
 --           does not matter and the read is left out.

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    action.executed, action.decided or policy_outcome
+-- window:   actions
 -- why:      rejected or withdrawn by the last decision before the execution, or blocked by the last
 --           policy_outcome before it, approved or not: a block is lifted by a new evaluation, not by a
 --           decision. Untestable: neither a decision nor a policy_outcome is known, or the rejection

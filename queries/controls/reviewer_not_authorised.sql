@@ -15,6 +15,7 @@
 --           actor        utf8       who decided
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, reviewer, permission_area, amount, a policy with approvers
+-- window:   actions
 -- why:      entitled for the area, level and amount by the policy in force when he decided. By the
 --           built-in default any named reviewer is. A machine never is. Untestable: it is not known who
 --           decided.

@@ -14,6 +14,7 @@
 --           actor        utf8       who decided
 --           detail       utf8       what was found; null when ok
 -- needs:    action.decided, reviewer, actor_id of proposals and executions
+-- window:   actions
 -- why:      the reviewer is neither the proposer nor an agent that executed the action; a person who
 --           approves and then executes what an agent proposed is the second pair of eyes. Untestable:
 --           it is not known who decided, or nobody named is that person and the proposer or an agent

@@ -14,6 +14,7 @@
 --           actor        utf8       who executed
 --           detail       utf8       what was found; null when ok
 -- needs:    workflow.paused, workflow.resumed, action.executed
+-- window:   actions
 -- why:      an execution is a change, a message or an external act: all of it stops with the pause. A
 --           pause that names no workflow stops every one. Roll-backs go on. Workflows that were never
 --           paused leave nothing to test, and nothing is untestable.

@@ -13,6 +13,7 @@
 --           is_blocked     boolean  the policy at some of these events blocks it for the workflow
 --           is_allowed     boolean  at all of them it is not blocked, and listed where fields are listed
 -- needs:    data.accessed, inputs, action.executed
+-- window:   actions
 -- why:      counted and judged as the metric `exposure` does, by the policy in force at the time of each
 --           event: a whole record holds every blocked field in it, and may be touched only where no
 --           fields are listed, or all of it is. A read is granted unless denied.

@@ -16,6 +16,7 @@
 --           business_owner   utf8       of workflow and area in that policy
 --           technical_owner  utf8
 -- needs:    action.proposed, action.evaluated, action.executed or data.accessed
+-- window:   actions
 -- why:      taken from what happened, never from a list that somebody keeps: an agent nobody
 --           registered is a row with is_in_policy false. A workflow of the policy without agents, or
 --           with `*`, admits every agent. People and systems are no agents.

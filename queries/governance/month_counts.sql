@@ -8,6 +8,7 @@
 --           records  int64  distinct records
 --           actions  int64  distinct actions; null where the part is no count of actions
 -- needs:    record.reviewed, action.proposed, action.decided, action.executed, record.corrected
+-- window:   reviews
 -- why:      every count belongs to the period of its cohort event, as the rates do: records to their
 --           review, actions to their proposal. Flagged and corrected are of the records reviewed;
 --           approved, rejected and escalated are final decisions, escalated the open ones.

@@ -8,6 +8,7 @@
 --           actions       int64
 --           share         float64  of all actions rejected in the period
 -- needs:    action.decided
+-- window:   actions
 -- why:      a reason that keeps coming back under one rule version is a defect of the rule, not of the
 --           single recommendation.
 

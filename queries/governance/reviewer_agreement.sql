@@ -9,6 +9,7 @@
 --           kappa            float64  Cohen; null where undefined
 --           ac1              float64  Gwet, which stays sensible when nearly everything is approved
 -- needs:    action.decided, reviewer
+-- window:   actions
 -- why:      the last decision of each person on the action, approved, approved_with_changes or
 --           rejected: to escalate is to leave the judgement to somebody else. The second usually saw
 --           the first one's decision, so agreement here is an upper bound.

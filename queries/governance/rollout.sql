@@ -23,6 +23,7 @@
 --           may_promote           boolean  every promotion setting of the policy is met
 --           why_not               utf8     what is not met, joined by `; `; null when all is
 -- needs:    a policy with [promotion]
+-- window:   actions
 -- why:      a promotion is a decision of a person; this says only whether the numbers stand in the way.
 --           Executions that needed no approval do not hurt the coverage; one of which that is not known
 --           leaves it unknown. A setting that the policy leaves out is not asked for, but without any

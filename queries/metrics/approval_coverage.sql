@@ -18,6 +18,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.decided, action.executed, payload_hash, reviewer, policy_outcome or permission_level
+-- window:   actions
 -- why:      an action executed more than once is covered when each of its executions is; else its first
 --           execution without a valid approval says why not. Recorded late and unprovable are not
 --           covered: times are the source's word, and a missing hash shows nothing.

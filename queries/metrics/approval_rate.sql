@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, and undecided or escalated
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided
+-- window:   actions
 -- why:      the final decision is the last that is not escalated; expired and withdrawn are no
 --           judgement.
 

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.executed, action.decided, permission_level
+-- window:   actions
 -- why:      read it by permission_level. A decision counts as a person's when it names its reviewer or
 --           its actor is human; one that was recorded after the execution is a decision too, and listed
 --           by the control decided_after_execution.

@@ -22,6 +22,7 @@
 --                                  means that the confidence tells nothing
 -- needs:    confidence, action.decided, action.executed, action.rolled_back, action.labeled,
 --           record.corrected
+-- window:   actions
 -- why:      the sum is one of decimals: the order of the rows must not show in it.
 
 with graded as (

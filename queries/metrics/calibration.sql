@@ -23,6 +23,7 @@
 --           status           utf8     no_data, immature, small_sample or ok
 -- needs:    confidence, action.decided, action.executed, action.rolled_back, action.labeled,
 --           record.corrected
+-- window:   actions
 -- why:      ten equal bins, so that nobody chooses the borders to please. The mean is a sum of decimals:
 --           the order of the rows must not show in it.
 

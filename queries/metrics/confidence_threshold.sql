@@ -24,6 +24,7 @@
 --           lower_bound  float64  one-sided exact bound of correct / chosen at alpha
 -- needs:    confidence, action.decided, action.executed, action.rolled_back, action.labeled,
 --           record.corrected
+-- window:   actions
 -- why:      a fixed grid from 0.95 down that stops at the first failure needs no correction for trying
 --           many; picking the best cut of the same data would.
 

@@ -16,6 +16,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided
+-- window:   actions
 -- why:      the first decision, because it is what the reviewer made of the proposal; what came of
 --           it is the approval rate.
 

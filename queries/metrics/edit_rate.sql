@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, and undecided or escalated
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided
+-- window:   actions
 -- why:      a proposal that a person must mend is half a proposal.
 
 with scoped as (

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided, action.executed, inputs, rollback_ref
+-- window:   actions
 -- why:      one missing item makes an action incomplete; evidence_items says which one. An item that
 --           cannot apply counts as present, see the view action_evidence.
 

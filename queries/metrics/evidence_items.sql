@@ -16,6 +16,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided, action.executed, inputs, rollback_ref
+-- window:   actions
 -- why:      evidence_completeness says how many actions are complete, this says what to ask the
 --           producer for.
 

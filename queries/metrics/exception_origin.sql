@@ -18,6 +18,7 @@
 --           pending      int64    null: no action is in a denominator of records
 --           status       utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
+-- window:   reviews
 -- why:      surfaced_by_ai: an approved action on the record was executed (succeeded, partial or
 --           unknown) after the review and within maturity, even if a person had to finish or undo
 --           the repair.

@@ -18,6 +18,7 @@
 --           pending      int64    null: no action is in a denominator of records
 --           status       utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
+-- window:   reviews
 -- why:      a record with two kinds counts in both, so the parts add up to at least the headline.
 
 with batches as (

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.executed
+-- window:   actions
 -- why:      skipped and denied touched nothing, so they are no attempt; an unknown outcome is no
 --           success.
 

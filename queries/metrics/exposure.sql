@@ -13,6 +13,7 @@
 --           pending      int64    null
 --           status       utf8     no_data when the policies of the period block no field; else ok
 -- needs:    data.accessed, inputs, action.executed, config.changed
+-- window:   actions
 -- why:      judged by the policy in force at the time of the access, and counted in the period of the
 --           access. A read without a field is of the whole record, blocked fields included; a write
 --           names its field. Reads are data.accessed and the inputs of any event, granted unless

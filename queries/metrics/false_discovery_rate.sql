@@ -18,6 +18,7 @@
 --           status       utf8     no_data, immature, small_sample or ok
 -- needs:    action.proposed, action.decided, action.executed, action.rolled_back, action.labeled,
 --           record.corrected
+-- window:   actions
 -- why:      rejection alone is no false positive: right issue, wrong fix is a true positive once the
 --           record is corrected, and has no verdict until then.
 

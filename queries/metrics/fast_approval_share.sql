@@ -16,6 +16,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.decided, review_opened_at
+-- window:   actions
 -- why:      of the first decision, since a later one may rest on the first reading. A decision before
 --           its packet was opened is fast too: nobody can have read it.
 

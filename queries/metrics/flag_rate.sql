@@ -15,6 +15,7 @@
 --           pending      int64    null: no action is in a denominator of records
 --           status       utf8     no_data, small_sample or ok
 -- needs:    record.reviewed, action.proposed
+-- window:   reviews
 -- why:      a proposal that names another batch than the review flags that batch and not this one.
 --           Actions sent without an action.proposed are not flags: nobody knows when they were
 --           raised.

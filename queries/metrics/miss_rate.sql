@@ -18,6 +18,7 @@
 --           status       utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.proposed, action.decided, action.executed,
 --           action.labeled
+-- window:   reviews
 -- why:      a person is actor_kind human. Proposals and verdicts are those of the actions on the
 --           record that name no other batch than the review.
 

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, and undecided or escalated
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided
+-- window:   actions
 -- why:      the other side of approval_rate, by issue type, version and reviewer: a rule whose proposals
 --           are rejected again and again is a defect of the rule, not of the reviewer.
 

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.executed
+-- window:   actions
 -- why:      the producer's own attempt number counts, so a source that sends only the last try is
 --           counted too.
 

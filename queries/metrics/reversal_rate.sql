@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.decided
+-- window:   actions
 -- why:      an escalation that is then decided is no reversal; one that is still open is in the
 --           denominator, so it is not pending here. The row of a reviewer holds what they decided last:
 --           reversals that they made.

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.executed, action.rolled_back
+-- window:   actions
 -- why:      a roll-back that failed left the change in place; it counts against rollback_success_rate.
 
 with scoped as (

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.executed, reversibility, rollback_ref, old_value
+-- window:   actions
 -- why:      what is not said to be irreversible should have a way back, compensable and unstated
 --           included. Every operation but read, draft and send is a write.
 

@@ -15,6 +15,7 @@
 --           pending      int64    proposed, not executed, undecided
 --           status       utf8     no_data, small_sample or ok
 -- needs:    action.rolled_back
+-- window:   actions
 -- why:      actions are counted, not tries: a roll-back that succeeded at the second try succeeded. One
 --           that was denied or skipped did not.
 

@@ -17,6 +17,7 @@
 --           pending      int64    null: no action is in a denominator of records
 --           status       utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
+-- window:   reviews
 -- why:      a correction counts when it is later than the review and less than maturity_days after
 --           it. Every record examined is in the denominator, or a quieter agent would look better.
 

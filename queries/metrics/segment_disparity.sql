@@ -20,6 +20,7 @@
 --                                          reach below 0.8; else inconclusive; null for the reference
 --           status                utf8     suppressed (denominator under 10), small_sample or ok
 -- needs:    segment, action.decided
+-- window:   actions
 -- why:      the four-fifths flag alone cries wolf on small groups and sleeps on large ones, so the
 --           verdict is the interval's. The reference is the best of the segments with ten decisions or
 --           more; of equals the larger, then the first by name. Every segment found is compared, named

@@ -16,6 +16,7 @@
 --           pending_age_hours  float64  of the oldest pending proposal at as_of; null when none is
 --           status             utf8     no_data, small_sample or ok
 -- needs:    action.proposed, action.decided
+-- window:   actions
 -- why:      only actions with an action.proposed: a source that sends finished rows gives one
 --           instant, and the time between an event and itself measures nothing.
 

@@ -21,6 +21,7 @@
 --           laney_high   float64
 --           is_signal    boolean  outside the p-chart; by exact binomial tails where few are expected
 -- needs:    action.proposed, action.decided, action.executed, action.labeled, record.corrected
+-- window:   actions
 -- why:      weeks without an action in the denominator are left out. Only a rate whose verdicts wait for
 --           corrections can be immature.
 

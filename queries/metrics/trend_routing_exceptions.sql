@@ -24,6 +24,7 @@
 --           alarm       float64  Shiryaev-Roberts statistic; from 52 on the rate has gone up, with one
 --                                false alarm a year at most; null when every record was an exception
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
+-- window:   reviews
 -- why:      each week is a period of its own for routing_exception_rate: a record counts once in
 --           each week in which it was reviewed. Weeks at the edge hold the days within the period
 --           only; weeks without a review are left out, of the chart too. An immature week reads low: a

@@ -32,9 +32,8 @@ select
         when 'unclear_lead_source' then 'routing'
     end as kind,
     a.any_rolled_back
-from events as e
-inner join actions as a on a.action_id = e.action_id
+from actions as a
+inner join action_events as e on e.action_id = a.action_id
 where e.event_type = 'action.executed'
-  and e.environment = 'production'
   and e.outcome in ('succeeded', 'partial', 'unknown')
   and a.final_decision in ('approved', 'approved_with_changes')

@@ -19,8 +19,8 @@
 select
     seq,
     event_order,
-    occurred_at as corrected_at,
-    correction as kind,
+    repaired_at as corrected_at,
+    kind,
     workflow,
     system,
     record_type,
@@ -28,8 +28,5 @@ select
     field,
     actor_kind,
     actor_id
-from events
-where event_type = 'record.corrected'
-  and environment = 'production'
-  and correction in ('routing', 'owner', 'lifecycle', 'duplicate', 'required_field')
-  and (old_value is null or new_value is null or old_value <> new_value)
+from repairs
+where kind in ('routing', 'owner', 'lifecycle', 'duplicate', 'required_field')

@@ -52,12 +52,16 @@ with deciders as (
 executing_agents as (
     select
         action_id,
-        array_agg(distinct actor_id) filter (where actor_id is not null) as agents,
-        bool_or(actor_id is null) as is_any_unnamed
+        actor_id
     from judged_actions
     where phase = 'execution'
       and coalesce(actor_kind, 'agent') <> 'human'
-    group by action_id
+    group by action_id, actor_id
+),
+unnamed_agents as (
+    select action_id
+    from executing_agents
+    where actor_id is null
 ),
 entitled as (
     select
@@ -94,8 +98,8 @@ select
     w.is_by_machine,
     case
         when w.decided_by is null then null
-        when w.decided_by = p.actor_id or array_has(x.agents, w.decided_by) then true
-        when p.actor_id is null or x.is_any_unnamed then null
+        when w.decided_by = p.actor_id or x.actor_id is not null then true
+        when p.actor_id is null or u.action_id is not null then null
         else false
     end as is_self_decided,
     case
@@ -120,6 +124,7 @@ left join judged_actions as p
     on p.action_id = d.action_id
     and p.phase = 'proposal'
     and p.event_type in ('action.proposed', 'action.executed')
-left join executing_agents as x on x.action_id = d.action_id
+left join executing_agents as x on x.action_id = d.action_id and x.actor_id = w.decided_by
+left join unnamed_agents as u on u.action_id = d.action_id
 left join entitled as r on r.seq = d.seq
 where d.phase = 'decision'

@@ -29,9 +29,8 @@ with roll_backs as (
         action_id,
         event_order,
         occurred_at
-    from events
+    from action_events
     where event_type = 'action.rolled_back'
-      and environment = 'production'
       and outcome = 'succeeded'
       and actor_kind = 'human'
 ),
@@ -43,13 +42,10 @@ restorations as (
         field,
         new_value,
         event_order,
-        occurred_at
-    from events
-    where event_type = 'record.corrected'
-      and environment = 'production'
-      and actor_kind = 'human'
+        repaired_at as occurred_at
+    from repairs
+    where actor_kind = 'human'
       and new_value is not null
-      and (old_value is null or old_value <> new_value)
 ),
 undoings as (
     select a.action_id

@@ -68,8 +68,10 @@ pub enum Command {
     /// Write a governance report
     #[command(subcommand)]
     Report(ReportCommand),
-    /// Fold, compact, checkpoint and vacuum the store
+    /// Fold, compact, project, checkpoint and vacuum the store
     Maintain(MaintainArgs),
+    /// Make up a log of agents at work, with incidents planted in it: as NDJSON, or straight into the store
+    Simulate(SimulateArgs),
 }
 
 /// `demo`.
@@ -210,6 +212,23 @@ pub struct BatchArgs {
     pub report: ReportArgs,
 }
 
+/// `simulate`.
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// Number of events
+    #[arg(long, value_name = "N")]
+    pub events: u64,
+    /// The same seed gives the same events
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Months that they are spread over, up to 2026-11-01
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=240))]
+    pub months: u32,
+    /// Write NDJSON to this file instead of into the store; - is standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct MaintainArgs {
@@ -225,6 +244,8 @@ pub enum Work {
     Fold,
     /// Merge small files of a month, proving that every leaf hash is kept
     Compact,
+    /// Fold the actions of newer events into their projection, so that questions need not
+    Project,
     /// Write a checkpoint of the table's log, so that opening stays fast
     Checkpoint,
     /// Delete replaced files and expired quarantine entries

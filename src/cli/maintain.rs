@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::store::Store;
 use crate::store::compact::Due;
 use crate::store::object::Location;
+use crate::store::projection::Lag;
 
 /// Creates the store.
 ///
@@ -29,7 +30,7 @@ pub async fn init(global: &Global, out: &Output) -> Result<Answer> {
 /// When the store fails.
 pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<Answer> {
     let store = open(global).await?;
-    let all = [Work::Fold, Work::Compact, Work::Checkpoint, Work::Vacuum];
+    let all = [Work::Fold, Work::Compact, Work::Project, Work::Checkpoint, Work::Vacuum];
     let mut done = serde_json::Map::new();
     for work in all.into_iter().filter(|w| args.work.is_none_or(|asked| asked == *w)) {
         let (name, words, result) = one(&store, work).await?;
@@ -54,6 +55,15 @@ async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_j
                 done.replaced, done.written, done.rows
             );
             ("compact", words, json!({"replaced": done.replaced, "written": done.written, "rows": done.rows}))
+        }
+        Work::Project => {
+            let done = store.project(Lag::None).await?;
+            let words = match done.segments {
+                0 => format!("the projection of actions stands for all {} events", done.covers),
+                _ => format!("folded {} actions; their projection stands for {} events", done.actions, done.covers),
+            };
+            let result = json!({"covers": done.covers, "actions": done.actions, "segments": done.segments});
+            ("project", words, result)
         }
         Work::Checkpoint => {
             let version = store.checkpoint().await?;

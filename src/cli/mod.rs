@@ -13,6 +13,7 @@ pub mod output;
 mod policy;
 mod query;
 mod report;
+mod simulate;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::query::views::Keeping;
 use crate::store::object::Location;
+use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
 use args::{Cli, Command, Global, PolicyCommand, ReportCommand};
 use output::Output;
@@ -80,6 +82,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
             | Command::Ingest(_)
             | Command::Maintain(_)
             | Command::Demo(_)
+            | Command::Simulate(_)
             | Command::Policy(PolicyCommand::Apply(_))
     );
     if is_writing && global.as_of.is_some() {
@@ -89,6 +92,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Init => maintain::init(global, out).await,
         Command::Ingest(args) => ingest::run(global, args, out).await,
         Command::Maintain(args) => maintain::run(global, args, out).await,
+        Command::Simulate(args) => simulate::run(global, args, out).await,
         Command::Demo(args) => demo::run(global, args, out).await,
         Command::Query(args) => query::run(global, args, out).await,
         Command::Queries => query::list(out),
@@ -170,6 +174,8 @@ async fn point(global: &Global, store: &Store) -> Result<(Arc<QueryRuntime>, Sna
     {
         return Err(Error::invalid("--as-of lies in the future: what will be known then cannot be told now"));
     }
+    // Once after a bulk load, so that this and every later question need not. Who cannot write folds for himself.
+    let _ = store.project(Lag::Some).await;
     let snapshot = store.snapshot().await?;
     let size = match asked {
         AsOfText::Version(version) => Some(store.size_at_version(version).await?),

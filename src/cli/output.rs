@@ -87,6 +87,20 @@ impl Bar {
         Self(bar)
     }
 
+    /// A bar over events.
+    pub fn events(out: &Output, name: &str, count: u64) -> Self {
+        if out.is_quiet || out.is_json || !io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let bar = ProgressBar::new(count);
+        bar.set_draw_target(ProgressDrawTarget::stderr());
+        let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta} {msg}";
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(name.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Self(bar)
+    }
+
     /// How far it is.
     pub fn set(&self, position: u64, message: String) {
         self.0.set_position(position);

@@ -4,28 +4,36 @@
 //! [`stored_schema`]. Invariant: the row that was hashed is the row that is stored; the canonical form is
 //! computed from these arrays and from nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Decimal128Array, Decimal128Builder, Float64Array,
-    Float64Builder, Int8Array, Int8Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray, ListBuilder,
-    RecordBatch, StringViewArray, StringViewBuilder, StructArray, StructBuilder, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BinaryArray, Decimal128Array, Decimal128Builder, Float64Array, Float64Builder, Int8Array,
+    Int8Builder, Int32Array, Int32Builder, Int64Array, Int64Builder, ListArray, ListBuilder, RecordBatch,
+    StringViewArray, StringViewBuilder, StructArray, StructBuilder, TimestampMicrosecondArray,
     TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::buffer::NullBuffer;
-use chrono::{DateTime, Datelike};
+use arrow::datatypes::{DataType, FieldRef};
+use hashbrown::HashMap;
 
 use super::columns::{
     COLUMNS, Column, ColumnSpec, Kind, SEALED, SUPPLIED, input_element, input_fields, stored_schema, supplied_schema,
 };
 use super::draft::{Cell, Draft, Input};
-use crate::clock::{Clock, Micros};
+use crate::clock::{Clock, DAY, Micros, civil};
 use crate::error::{Error, Result};
+use crate::limits::BATCH_EVENTS;
 
 /// Gathers drafts into one record batch of [`supplied_schema`].
+///
+/// An absent cell costs nothing: nulls are filled in when the next value of the column comes, or at the end.
 pub struct BatchBuilder {
     columns: Vec<ColumnBuilder>,
+    /// Rows that each column has so far.
+    filled: [usize; SUPPLIED],
     len: usize,
+    /// Rows that a batch is expected to have, as the one before had.
+    expected: usize,
 }
 
 enum ColumnBuilder {
@@ -41,15 +49,24 @@ enum ColumnBuilder {
 
 impl Default for BatchBuilder {
     fn default() -> Self {
-        Self { columns: COLUMNS[..SUPPLIED].iter().map(|c| ColumnBuilder::new(c.kind)).collect(), len: 0 }
+        let columns = COLUMNS[..SUPPLIED].iter().map(|c| ColumnBuilder::new(c.kind)).collect();
+        Self { columns, filled: [0; SUPPLIED], len: 0, expected: 0 }
     }
 }
 
 impl BatchBuilder {
     /// Appends one checked draft.
     pub fn append(&mut self, draft: &Draft<'_>) {
-        for (builder, cell) in self.columns.iter_mut().zip(draft.cells()) {
-            builder.append(cell);
+        for (column, cell) in draft.cells().iter().enumerate() {
+            if *cell != Cell::Absent {
+                let builder = &mut self.columns[column];
+                if self.filled[column] == 0 {
+                    builder.reserve(self.expected);
+                }
+                builder.append_nulls(self.len - self.filled[column]);
+                builder.append(cell);
+                self.filled[column] = self.len + 1;
+            }
         }
         self.len += 1;
     }
@@ -66,8 +83,19 @@ impl BatchBuilder {
 
     /// The batch; the builder is empty again.
     pub fn finish(&mut self) -> RecordBatch {
-        self.len = 0;
-        let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let len = std::mem::take(&mut self.len);
+        self.expected = len;
+        let schema = supplied_schema();
+        let columns = self.columns.iter_mut().zip(&mut self.filled).zip(schema.fields());
+        let array =
+            |((builder, filled), field): ((&mut ColumnBuilder, &mut usize), &FieldRef)| match std::mem::take(filled) {
+                0 => null_column(field.data_type(), len),
+                filled => {
+                    builder.append_nulls(len - filled);
+                    builder.finish()
+                }
+            };
+        let arrays = columns.map(array).collect();
         RecordBatch::try_new(supplied_schema(), arrays).expect("the builders follow the schema")
     }
 }
@@ -113,6 +141,28 @@ impl ColumnBuilder {
         }
     }
 
+    /// Makes room for `rows` rows in an empty builder: growing by doubling would copy each column several times.
+    fn reserve(&mut self, rows: usize) {
+        match self {
+            Self::Text(b) if rows > 0 => *b = StringViewBuilder::with_capacity(rows),
+            Self::Instant(b) if rows > 0 => *b = TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC"),
+            _ => {}
+        }
+    }
+
+    fn append_nulls(&mut self, count: usize) {
+        match self {
+            Self::Text(b) => (0..count).for_each(|_| b.append_null()),
+            Self::Instant(b) => b.append_nulls(count),
+            Self::Int64(b) => b.append_nulls(count),
+            Self::Int32(b) => b.append_nulls(count),
+            Self::Int8(b) => b.append_nulls(count),
+            Self::Amount(b) => b.append_nulls(count),
+            Self::Ratio(b) => b.append_nulls(count),
+            Self::Inputs(b) => (0..count).for_each(|_| b.append_null()),
+        }
+    }
+
     fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Text(b) => Arc::new(b.finish()),
@@ -125,6 +175,23 @@ impl ColumnBuilder {
             Self::Inputs(b) => Arc::new(b.finish()),
         }
     }
+}
+
+/// A column of `len` nulls. Those of batches share their memory: an event sets half of the columns at most.
+pub fn null_column(data_type: &DataType, len: usize) -> ArrayRef {
+    static SHARED: LazyLock<Mutex<HashMap<DataType, ArrayRef>>> = LazyLock::new(Mutex::default);
+    if len > BATCH_EVENTS {
+        return new_null_array(data_type, len);
+    }
+    let mut shared = SHARED.lock().unwrap_or_else(|e| e.into_inner());
+    let column = shared.entry(data_type.clone()).or_insert_with(|| new_null_array(data_type, BATCH_EVENTS));
+    column.slice(0, len)
+}
+
+/// Bytes of memory that the values of `batch` take; columns without a value share theirs.
+pub fn bytes_of(batch: &RecordBatch) -> usize {
+    let used = batch.columns().iter().filter(|column| column.null_count() < column.len());
+    used.map(|column| column.get_array_memory_size()).sum()
 }
 
 fn append_inputs(builder: &mut ListBuilder<StructBuilder>, inputs: &[Input]) {
@@ -142,9 +209,36 @@ fn append_inputs(builder: &mut ListBuilder<StructBuilder>, inputs: &[Input]) {
 
 /// The month of `at` in UTC, `YYYY-MM`: the partition of its event.
 pub fn month_of(at: Micros) -> String {
-    let at = DateTime::from_timestamp_micros(at).unwrap_or_default();
-    format!("{:04}-{:02}", at.year(), at.month())
+    let (year, month, _) = civil(at.div_euclid(DAY));
+    format!("{year:04}-{month:02}")
 }
+
+/// Names of months, the last one remembered: events that follow each other are mostly of one month.
+#[derive(Debug, Default)]
+pub struct Months {
+    /// Instants that `name` stands for.
+    span: std::ops::Range<Micros>,
+    name: String,
+}
+
+impl Months {
+    /// The month of `at`, as [`month_of`] gives it.
+    pub fn name(&mut self, at: Micros) -> &str {
+        if !self.span.contains(&at) {
+            let day = at.div_euclid(DAY);
+            let (year, month, of_month) = civil(day);
+            let first = day - of_month + 1;
+            // 28 days on is the same month or the first days of the next one, whatever the month.
+            let length = (28..=31).find(|n| civil(first + n).1 != month).unwrap_or(28);
+            self.span = first * DAY..(first + length) * DAY;
+            self.name = format!("{year:04}-{month:02}");
+        }
+        &self.name
+    }
+}
+
+/// Bytes of a salt.
+const SALT_BYTES: usize = 16;
 
 /// Gives every row of `supplied` its place: `seq` from `first_seq` on, `recorded_at`, a salt where a sealed
 /// column is set, and the month. Out: the same rows in [`stored_schema`].
@@ -157,17 +251,20 @@ pub fn assign(supplied: &RecordBatch, first_seq: i64, recorded_at: Micros, clock
     let mut arrays: Vec<ArrayRef> = supplied.columns().to_vec();
     arrays.push(Arc::new(Int64Array::from_iter_values(first_seq..first_seq + len as i64)));
     arrays.push(Arc::new(TimestampMicrosecondArray::from_value(recorded_at, len).with_timezone("UTC")));
-    let mut salts = BinaryBuilder::new();
-    let mut months = StringViewBuilder::new();
+    let is_sealed: Vec<bool> = (0..len).map(|row| SEALED.iter().any(|(column, _)| rows.is_set(*column, row))).collect();
+    // Drawn at once: asking the system event by event takes longer than hashing them.
+    let mut random = vec![0u8; SALT_BYTES * is_sealed.iter().filter(|sealed| **sealed).count()];
+    clock.fill(&mut random);
+    let mut drawn = random.chunks_exact(SALT_BYTES);
+    let salts: BinaryArray = is_sealed.iter().map(|sealed| if *sealed { drawn.next() } else { None }).collect();
+    let (mut months, mut names) = (StringViewBuilder::new(), Months::default());
     for row in 0..len {
-        let is_sealed = SEALED.iter().any(|(column, _)| rows.is_set(*column, row));
-        salts.append_option(is_sealed.then(|| clock.random::<16>()));
-        months.append_value(month_of(rows.instant(Column::OccurredAt, row).unwrap_or_default()));
+        months.append_value(names.name(rows.instant(Column::OccurredAt, row).unwrap_or_default()));
     }
-    arrays.push(Arc::new(salts.finish()));
+    arrays.push(Arc::new(salts));
     arrays.push(Arc::new(months.finish()));
     for spec in &COLUMNS[arrays.len()..] {
-        arrays.push(new_null_array(stored_schema().field(spec.column as usize).data_type(), len));
+        arrays.push(null_column(stored_schema().field(spec.column as usize).data_type(), len));
     }
     RecordBatch::try_new(stored_schema(), arrays)
         .map_err(|e| Error::internal("decoded events do not follow the stored schema").because(e))
@@ -245,6 +342,12 @@ impl<'a> Rows<'a> {
     /// Whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Whether any row sets `column`.
+    pub fn is_used(&self, column: Column) -> bool {
+        let values = &self.columns[column as usize];
+        !matches!(values, Values::Missing) && values.nulls().is_none_or(|nulls| nulls.null_count() < self.len)
     }
 
     /// The value of `column` in `row`, if any.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::batch::{Rows, Value};
 use super::columns::{COLUMNS, Column, Role, SEALED};
 use super::jcs::write_string;
-use crate::clock::{Micros, rfc3339};
+use crate::clock::{Micros, write_rfc3339};
 
 /// A leaf hash of the ledger.
 pub type Leaf = [u8; 32];
@@ -44,9 +44,25 @@ static KEYS: LazyLock<Vec<(&'static str, Source)>> = LazyLock::new(|| {
 
 /// Writes the canonical form of `row` into `out`, which is emptied first.
 pub fn write_canonical(rows: &Rows<'_>, row: usize, out: &mut String) {
+    write_keys(&used_keys(rows), rows, row, out);
+}
+
+type Key = (&'static str, Source);
+
+/// The keys that some row of `rows` has: a batch uses half of them.
+fn used_keys(rows: &Rows<'_>) -> Vec<Key> {
+    let is_used = |key: &&Key| match key.1 {
+        Source::Version => true,
+        Source::Column(column) => rows.is_used(column),
+        Source::Digest { value, kept } => rows.is_used(value) || rows.is_used(kept),
+    };
+    KEYS.iter().filter(is_used).copied().collect()
+}
+
+fn write_keys(keys: &[Key], rows: &Rows<'_>, row: usize, out: &mut String) {
     out.clear();
     out.push('{');
-    for (name, source) in KEYS.iter() {
+    for (name, source) in keys {
         match *source {
             Source::Version => {
                 write_key(name, out);
@@ -80,8 +96,9 @@ pub fn leaf_hash(canonical: &[u8]) -> Leaf {
 /// The leaf hashes of all rows, in row order.
 pub fn leaves(rows: &Rows<'_>) -> Vec<Leaf> {
     let mut canonical = String::with_capacity(1024);
+    let keys = used_keys(rows);
     let leaf = |row| {
-        write_canonical(rows, row, &mut canonical);
+        write_keys(&keys, rows, row, &mut canonical);
         leaf_hash(canonical.as_bytes())
     };
     (0..rows.len()).map(leaf).collect()
@@ -124,8 +141,12 @@ fn write_value(value: Value<'_>, out: &mut String) {
     match value {
         Value::Text(text) => write_string(text, out),
         Value::Instant(at) => write_instant(at, out),
-        Value::Long(n) => write_string(&n.to_string(), out),
-        Value::Short(n) => out.push_str(&n.to_string()),
+        Value::Long(n) => {
+            out.push('"');
+            out.push_str(itoa::Buffer::new().format(n));
+            out.push('"');
+        }
+        Value::Short(n) => out.push_str(itoa::Buffer::new().format(n)),
         Value::Amount(n) => write_string(&amount(n), out),
         Value::Ratio(n) => write_string(ryu_js::Buffer::new().format(n), out),
         Value::Bytes(bytes) => write_string(&BASE64URL.encode(bytes), out),
@@ -154,7 +175,9 @@ fn write_value(value: Value<'_>, out: &mut String) {
 }
 
 fn write_instant(at: Micros, out: &mut String) {
-    write_string(&rfc3339(at), out);
+    out.push('"');
+    write_rfc3339(at, out);
+    out.push('"');
 }
 
 /// Hundredths as a decimal string with two digits.

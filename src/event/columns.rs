@@ -6,7 +6,6 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use hashbrown::HashMap;
 
 /// A column by name; `as usize` is its position in [`COLUMNS`] and in the stored schema.
 #[rustfmt::skip]
@@ -228,9 +227,8 @@ pub const SEALED: [(Column, Column); 5] = [
 impl Column {
     /// The column called `name`.
     pub fn named(name: &str) -> Option<Column> {
-        static BY_NAME: LazyLock<HashMap<&str, Column>> =
-            LazyLock::new(|| COLUMNS.iter().map(|c| (c.name, c.column)).collect());
-        BY_NAME.get(name).copied()
+        static BY_NAME: LazyLock<Names> = LazyLock::new(Names::new);
+        BY_NAME.get(name)
     }
 
     /// Name, kind and role.
@@ -246,6 +244,37 @@ impl Column {
     /// Whether it may carry the value of a record, which erasure removes.
     pub fn is_sealed(self) -> bool {
         self.spec().role == Role::Sealed
+    }
+}
+
+/// The columns by name in a table without collisions: a name is looked up for every value that is read.
+struct Names {
+    multiplier: u32,
+    places: [Option<Column>; Names::PLACES],
+}
+
+impl Names {
+    const PLACES: usize = 1024;
+
+    fn new() -> Self {
+        let placed = |multiplier: u32| {
+            let mut places = [None; Self::PLACES];
+            let is_free = COLUMNS.iter().all(|c| places[Self::place(multiplier, c.name)].replace(c.column).is_none());
+            is_free.then_some(Self { multiplier, places })
+        };
+        // 63 names in 1024 places: one of a few multipliers parts them all.
+        (1u32..).step_by(2).find_map(|n| placed(n.wrapping_mul(0x9e37_79b1))).expect("some multiplier parts the names")
+    }
+
+    fn place(multiplier: u32, name: &str) -> usize {
+        let bytes = name.as_bytes();
+        let at = |i: usize| u32::from(bytes.get(i).copied().unwrap_or(0));
+        let key = at(0) ^ at(bytes.len() / 2) << 8 ^ at(bytes.len().wrapping_sub(1)) << 16 ^ at(bytes.len() / 3) << 24;
+        (key ^ bytes.len() as u32 * 0x0101).wrapping_mul(multiplier) as usize >> 22
+    }
+
+    fn get(&self, name: &str) -> Option<Column> {
+        self.places[Self::place(self.multiplier, name)].filter(|column| column.name() == name)
     }
 }
 

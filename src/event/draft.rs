@@ -174,7 +174,7 @@ impl<'a> Draft<'a> {
             {
                 return Err(format!("`{}` is none of: {}", spec.name, words.join(", ")));
             }
-            if is_id && text.chars().any(char::is_control) {
+            if is_id && has_control(text) {
                 return Err(format!("`{}` holds a control character", spec.name));
             }
             if spec.kind == Kind::Key && text.len() > ID_BYTES {
@@ -201,6 +201,11 @@ impl<'a> Draft<'a> {
         }
         Ok(())
     }
+}
+
+fn has_control(text: &str) -> bool {
+    let is_suspect = |byte: u8| byte < 0x20 || byte >= 0x7f;
+    text.bytes().any(is_suspect) && text.chars().any(char::is_control)
 }
 
 /// Event types are echoed in messages only where they are of the closed list: input is content.

@@ -11,6 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::parse::Reason;
+use super::plain;
 use crate::limits::JSON_DEPTH;
 
 /// How numbers are written.
@@ -95,16 +96,31 @@ impl<'de> Deserialize<'de> for Elements<'de> {
 ///
 /// # Errors
 /// When it is no object or a name holds a lone surrogate.
-pub fn members(raw: &str) -> Result<Vec<(Cow<'_, str>, &RawValue)>, Reason> {
-    serde_json::from_str::<Members>(raw).map(|m| m.0).map_err(|e| json_reason(&e))
+pub fn members(raw: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Reason> {
+    match plain::members(raw) {
+        Some(members) => Ok(members.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()),
+        None => careful_members(raw),
+    }
+}
+
+/// As [`members`], by the general parser.
+pub(super) fn careful_members(raw: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Reason> {
+    let members = serde_json::from_str::<Members>(raw).map_err(|e| json_reason(&e))?;
+    Ok(members.0.into_iter().map(|(name, value)| (name, value.get())).collect())
 }
 
 /// The elements of the array `raw`.
 ///
 /// # Errors
 /// When it is no array.
-pub fn elements(raw: &str) -> Result<Vec<&RawValue>, Reason> {
-    serde_json::from_str::<Elements>(raw).map(|e| e.0).map_err(|e| json_reason(&e))
+pub fn elements(raw: &str) -> Result<Vec<&str>, Reason> {
+    plain::elements(raw).map_or_else(|| careful_elements(raw), Ok)
+}
+
+/// As [`elements`], by the general parser.
+pub(super) fn careful_elements(raw: &str) -> Result<Vec<&str>, Reason> {
+    let elements = serde_json::from_str::<Elements>(raw).map_err(|e| json_reason(&e))?;
+    Ok(elements.0.into_iter().map(RawValue::get).collect())
 }
 
 /// The string `raw`, borrowed where it holds no escape.
@@ -112,6 +128,11 @@ pub fn elements(raw: &str) -> Result<Vec<&RawValue>, Reason> {
 /// # Errors
 /// When it is no string, or holds a lone surrogate.
 pub fn string(raw: &str) -> Result<Cow<'_, str>, Reason> {
+    let inner = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    // `raw` is a value of a parsed text: without a backslash it is what stands between its quotes.
+    if let Some(inner) = inner.filter(|inner| memchr::memchr(b'\\', inner.as_bytes()).is_none()) {
+        return Ok(Cow::Borrowed(inner));
+    }
     serde_json::from_str::<Name>(raw).map(|n| n.0).map_err(|e| json_reason(&e))
 }
 
@@ -124,12 +145,12 @@ pub fn json_reason(err: &serde_json::Error) -> Reason {
     }
 }
 
-/// The canonical text of the JSON value `raw`.
+/// The canonical text of the JSON value `raw`, which is valid by grammar.
 ///
 /// # Errors
 /// See the invariant of this file.
-pub fn canonical(raw: &RawValue, numbers: Numbers) -> Result<String, Reason> {
-    let mut out = String::with_capacity(raw.get().len());
+pub fn canonical(raw: &str, numbers: Numbers) -> Result<String, Reason> {
+    let mut out = String::with_capacity(raw.len());
     write_value(raw, numbers, 0, &mut out)?;
     Ok(out)
 }
@@ -138,17 +159,16 @@ pub fn canonical(raw: &RawValue, numbers: Numbers) -> Result<String, Reason> {
 ///
 /// # Errors
 /// See the invariant of this file.
-pub fn canonical_object(members: Vec<(Cow<'_, str>, &RawValue)>, numbers: Numbers) -> Result<String, Reason> {
+pub fn canonical_object(members: Vec<(Cow<'_, str>, &str)>, numbers: Numbers) -> Result<String, Reason> {
     let mut out = String::new();
     write_members(members, numbers, 0, &mut out)?;
     Ok(out)
 }
 
-fn write_value(raw: &RawValue, numbers: Numbers, depth: usize, out: &mut String) -> Result<(), Reason> {
+fn write_value(text: &str, numbers: Numbers, depth: usize, out: &mut String) -> Result<(), Reason> {
     if depth > JSON_DEPTH {
         return Err(format!("is nested deeper than {JSON_DEPTH} levels"));
     }
-    let text = raw.get();
     match text.as_bytes()[0] {
         b'{' => write_members(members(text)?, numbers, depth, out)?,
         b'[' => {
@@ -170,7 +190,7 @@ fn write_value(raw: &RawValue, numbers: Numbers, depth: usize, out: &mut String)
 }
 
 fn write_members(
-    mut members: Vec<(Cow<'_, str>, &RawValue)>,
+    mut members: Vec<(Cow<'_, str>, &str)>,
     numbers: Numbers,
     depth: usize,
     out: &mut String,
@@ -200,9 +220,23 @@ fn ecmascript_number(text: &str) -> Result<String, Reason> {
     }
 }
 
+/// Whether a JSON string needs no escape: true for nearly every value, and found out sixteen bytes at a time.
+fn is_plain(text: &[u8]) -> bool {
+    let needs_escape = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+    let mut chunks = text.chunks_exact(16);
+    // Without a branch a byte, the compiler compares all bytes of a chunk at once.
+    let has_escape = |chunk: &[u8]| chunk.iter().fold(false, |found, byte| found | needs_escape(byte));
+    chunks.by_ref().all(|chunk| !has_escape(chunk)) && !chunks.remainder().iter().any(needs_escape)
+}
+
 /// Appends `text` as a JSON string, escaped as RFC 8785 says: short escapes, lower-case `\u00xx`, nothing else.
 pub fn write_string(text: &str, out: &mut String) {
     out.push('"');
+    if is_plain(text.as_bytes()) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut from = 0;
     for (i, byte) in text.bytes().enumerate() {
         if byte >= 0x20 && byte != b'"' && byte != b'\\' {
@@ -231,7 +265,7 @@ mod tests {
 
     fn jcs(text: &str, numbers: Numbers) -> Result<String, Reason> {
         let raw: &RawValue = serde_json::from_str(text).map_err(|e| json_reason(&e))?;
-        canonical(raw, numbers)
+        canonical(raw.get(), numbers)
     }
 
     #[test]

@@ -5,14 +5,12 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::columns::{Column, Kind, SUPPLIED};
 use super::draft::{Cell, Draft, Input};
 use super::jcs::{self, Numbers};
 use super::parse::Reason;
 
-type Member<'a> = (Cow<'a, str>, &'a RawValue);
+type Member<'a> = (Cow<'a, str>, &'a str);
 
 /// Reads one record.
 ///
@@ -39,15 +37,15 @@ fn open_envelope(members: Vec<Member<'_>>) -> Result<Vec<Member<'_>>, Reason> {
     let mut open = Vec::with_capacity(members.len() + 16);
     for (name, value) in members {
         match name.as_ref() {
-            "specversion" if value.get() == "\"1.0\"" => {}
+            "specversion" if value == "\"1.0\"" => {}
             "specversion" => return Err("CloudEvents `specversion` is not \"1.0\"".into()),
             "id" => open.push((Cow::Borrowed("event_id"), value)),
             "type" => open.push((Cow::Borrowed("event_type"), value)),
             "time" => open.push((Cow::Borrowed("occurred_at"), value)),
-            "data" if value.get() == "null" => {}
-            "data" => open.extend(jcs::members(value.get()).map_err(|_| "CloudEvents `data` is no JSON object")?),
+            "data" if value == "null" => {}
+            "data" => open.extend(jcs::members(value).map_err(|_| "CloudEvents `data` is no JSON object")?),
             "data_base64" => return Err("CloudEvents `data_base64` is not read; send `data` as JSON".into()),
-            "datacontenttype" if is_json_type(value.get()) => {}
+            "datacontenttype" if is_json_type(value) => {}
             "datacontenttype" => return Err("CloudEvents `datacontenttype` is not JSON".into()),
             _ => open.push((name, value)),
         }
@@ -75,11 +73,11 @@ fn fill<'a>(members: Vec<Member<'a>>) -> Result<Draft<'a>, Reason> {
                     return Err(format!("`{}` is given twice", column.name()));
                 }
                 match column {
-                    Column::Extra if value.get() != "null" => {
-                        unknown.extend(jcs::members(value.get()).map_err(|_| "`extra` is no JSON object".to_owned())?)
+                    Column::Extra if value != "null" => {
+                        unknown.extend(jcs::members(value).map_err(|_| "`extra` is no JSON object".to_owned())?)
                     }
                     Column::Extra => {}
-                    _ => read_column(&mut draft, column, value.get(), value)?,
+                    _ => read_column(&mut draft, column, value)?,
                 }
             }
             None if name.ends_with("_digest") => {
@@ -95,7 +93,7 @@ fn fill<'a>(members: Vec<Member<'a>>) -> Result<Draft<'a>, Reason> {
     Ok(draft)
 }
 
-fn read_column<'a>(draft: &mut Draft<'a>, column: Column, text: &'a str, raw: &'a RawValue) -> Result<(), Reason> {
+fn read_column<'a>(draft: &mut Draft<'a>, column: Column, text: &'a str) -> Result<(), Reason> {
     let name = column.name();
     let is_value = matches!(column, Column::OldValue | Column::NewValue);
     match text.as_bytes()[0] {
@@ -109,7 +107,7 @@ fn read_column<'a>(draft: &mut Draft<'a>, column: Column, text: &'a str, raw: &'
         b'n' if is_value => draft.read(column, Cow::Borrowed("")),
         b'n' => Ok(()),
         _ if is_value => {
-            let value = jcs::canonical(raw, Numbers::EcmaScript).map_err(|why| format!("`{name}` {why}"))?;
+            let value = jcs::canonical(text, Numbers::EcmaScript).map_err(|why| format!("`{name}` {why}"))?;
             draft.read(column, Cow::Owned(value))
         }
         b'[' if column == Column::Inputs => {
@@ -140,7 +138,7 @@ fn expected(kind: Kind) -> &'static str {
 /// Entries that are no objects, have other keys than the four, or repeat one.
 pub fn read_inputs(raw: &str) -> Result<Vec<Input>, Reason> {
     let entries = jcs::elements(raw).map_err(|_| "`inputs` is no array".to_owned())?;
-    entries.into_iter().map(|entry| read_input(entry.get())).collect()
+    entries.into_iter().map(|entry| read_input(entry)).collect()
 }
 
 fn read_input(raw: &str) -> Result<Input, Reason> {
@@ -157,8 +155,8 @@ fn read_input(raw: &str) -> Result<Input, Reason> {
         if std::mem::replace(&mut seen[at], true) {
             return Err(format!("an entry of `inputs` gives `{name}` twice"));
         }
-        if value.get() != "null" {
-            let text = jcs::string(value.get()).map_err(|_| format!("`inputs`.`{name}` must be a string"))?;
+        if value != "null" {
+            let text = jcs::string(value).map_err(|_| format!("`inputs`.`{name}` must be a string"))?;
             *slot = Some(text.into_owned()).filter(|t| !t.is_empty());
         }
     }

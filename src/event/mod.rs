@@ -3,6 +3,7 @@
 //! In: bytes of one record in an input format. Out: rows of Arrow batches, their canonical bytes and leaf
 //! hashes, or reasons for refusal. Pure: no I/O, no clock; the present comes in as a parameter.
 
+pub mod actions;
 pub mod batch;
 pub mod canonical;
 pub mod columns;
@@ -10,6 +11,7 @@ pub mod draft;
 pub mod jcs;
 pub mod json;
 pub mod parse;
+mod plain;
 
 pub use batch::{BatchBuilder, Rows};
 pub use canonical::{Leaf, leaves};

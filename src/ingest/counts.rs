@@ -43,7 +43,7 @@ impl Counts {
 }
 
 /// One of the four ends of a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// Stored.
     Accepted,
@@ -69,13 +69,18 @@ pub fn day_of(at: Micros) -> String {
 impl Tally {
     /// Counts one record.
     pub fn count(&mut self, source: Option<&str>, day: Option<&str>, end: End) {
+        self.count_many(source, day, end, 1);
+    }
+
+    /// Counts `records` that ended alike.
+    pub fn count_many(&mut self, source: Option<&str>, day: Option<&str>, end: End, records: u64) {
         let cell = self.cells.entry((source.map(str::to_owned), day.map(str::to_owned))).or_default();
-        cell.received += 1;
+        cell.received += records;
         match end {
-            End::Accepted => cell.accepted += 1,
-            End::Duplicate => cell.duplicate += 1,
-            End::Conflict => cell.conflict += 1,
-            End::Rejected => cell.rejected += 1,
+            End::Accepted => cell.accepted += records,
+            End::Duplicate => cell.duplicate += records,
+            End::Conflict => cell.conflict += records,
+            End::Rejected => cell.rejected += records,
         }
     }
 

@@ -119,12 +119,23 @@ pub struct JsonDecoder<R> {
     clock: Clock,
     /// A failure met while a batch was gathered: told after the batch.
     failure: Option<Error>,
+    /// Bytes that a batch is expected to hold.
+    raw_bytes: usize,
+    /// Empty between batches; it knows how large the last one was.
+    builder: BatchBuilder,
 }
 
 impl<R: Read> JsonDecoder<R> {
     /// Decodes what `reader` gives; `file` names it in refusals.
     pub fn new(reader: R, file: &str, clock: Clock) -> Self {
-        Self { records: Records::new(reader), file: file.into(), clock, failure: None }
+        Self {
+            records: Records::new(reader),
+            file: file.into(),
+            clock,
+            failure: None,
+            raw_bytes: 0,
+            builder: BatchBuilder::default(),
+        }
     }
 
     /// The next batch; none at the end.
@@ -135,8 +146,8 @@ impl<R: Read> JsonDecoder<R> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut gathered = Gathered::default();
-        let (mut raw, mut ranges) = (Vec::new(), Vec::new());
+        let mut gathered = Gathered { builder: std::mem::take(&mut self.builder), ..Gathered::default() };
+        let (mut raw, mut ranges) = (Vec::with_capacity(self.raw_bytes), Vec::with_capacity(BATCH_EVENTS));
         let now = self.clock.now();
         while gathered.len() < BATCH_EVENTS && raw.len() < BATCH_BYTES && gathered.refused_bytes < BATCH_BYTES as u64 {
             let record = match self.records.next_record() {
@@ -170,14 +181,39 @@ impl<R: Read> JsonDecoder<R> {
             return Err(failure);
         }
         let consumed = self.records.bytes_read();
-        Ok(gathered.finish().map(|(rows, origins, refused)| Incoming {
+        // The next batch is about as large: growing step by step would copy it several times.
+        self.raw_bytes = raw.len() + raw.len() / 8;
+        let found = (gathered.len() > 0).then(|| gathered.finish_rows());
+        self.builder = gathered.builder;
+        Ok(found.map(|rows| Incoming {
             rows,
-            origins,
+            origins: gathered.origins,
             raw: RawRows::Bytes(raw, ranges),
-            refused,
+            refused: gathered.refused,
             consumed,
         }))
     }
+}
+
+/// The next batch of events made by this program; `taken` counts those before it. None at the end.
+pub fn take_drafts(
+    drafts: &mut dyn Iterator<Item = Draft<'static>>,
+    name: &Arc<str>,
+    taken: &mut u64,
+    clock: &Clock,
+) -> Option<Incoming> {
+    let now = clock.now();
+    let mut gathered = Gathered::default();
+    while gathered.len() < BATCH_EVENTS
+        && let Some(draft) = drafts.next()
+    {
+        *taken += 1;
+        // Nobody sent it: there are no raw bytes to keep of what is refused.
+        gathered.take(Ok(draft), b"", Origin { file: name.clone(), line: *taken }, now);
+    }
+    let (rows, origins, refused) = gathered.finish()?;
+    let at = (0..rows.num_rows()).collect();
+    Some(Incoming { raw: RawRows::Mapped(rows.clone(), at), rows, origins, refused, consumed: *taken })
 }
 
 /// Decodes one batch of mapped rows: columns by name, [`ROW_COLUMN`] and [`FILE_COLUMN`] say where from.
@@ -274,6 +310,10 @@ impl Gathered {
     fn refuse(&mut self, entry: Refused, bytes: usize) {
         self.refused_bytes += bytes as u64;
         self.refused.push(entry);
+    }
+
+    fn finish_rows(&mut self) -> RecordBatch {
+        self.builder.finish()
     }
 
     fn finish(mut self) -> Option<(RecordBatch, Vec<Origin>, Vec<Refused>)> {

@@ -175,7 +175,7 @@ impl<R: Read> Records<R> {
         loop {
             let mut searched = 0;
             let end = loop {
-                if let Some(at) = self.unread()[searched..].iter().position(|b| *b == b'\n') {
+                if let Some(at) = memchr::memchr(b'\n', &self.unread()[searched..]) {
                     break Some(searched + at);
                 }
                 searched = self.unread().len();

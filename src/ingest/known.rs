@@ -12,10 +12,10 @@ use futures::TryStreamExt;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::error::Result;
-use crate::event::batch::month_of;
+use crate::event::batch::Months;
 use crate::event::{Column, Rows};
 use crate::limits::KNOWN_IDS;
-use crate::store::parquet::{IdFilter, scan};
+use crate::store::parquet::{RowsWith, scan};
 use crate::store::{Snapshot, Store};
 
 /// What is known of a row.
@@ -58,10 +58,13 @@ impl Known {
     pub async fn classify(&mut self, store: &Store, snapshot: &Snapshot, rows: &RecordBatch) -> Result<Vec<Verdict>> {
         self.catch_up(snapshot)?;
         let view = Rows::new(rows)?;
-        let mut months: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let (mut months, mut names) = (BTreeMap::<String, Vec<usize>>::new(), Months::default());
         for row in 0..view.len() {
-            let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
-            months.entry(month_of(at)).or_default().push(row);
+            let name = names.name(view.instant(Column::OccurredAt, row).unwrap_or_default());
+            match months.get_mut(name) {
+                Some(members) => members.push(row),
+                None => drop(months.insert(name.to_owned(), vec![row])),
+            }
         }
         let mut verdicts = vec![Verdict::New; view.len()];
         for (month, members) in months {
@@ -76,9 +79,7 @@ impl Known {
 
     /// Takes note of rows that were appended by this writer, in a batch that ended at `upto`.
     pub fn appended(&mut self, rows: &Rows<'_>, upto: i64) {
-        for row in 0..rows.len() {
-            self.insert(rows, row);
-        }
+        self.insert(rows);
         self.upto = self.upto.max(upto);
     }
 
@@ -86,11 +87,14 @@ impl Known {
         self.hasher.hash_one(key(rows, row))
     }
 
-    fn insert(&mut self, rows: &Rows<'_>, row: usize) {
-        let hash = self.hash(rows, row);
-        let month = month_of(rows.instant(Column::OccurredAt, row).unwrap_or_default());
-        if let Some(ids) = self.months.get_mut(&month).and_then(|m| m.ids.as_mut()) {
-            ids.insert(hash);
+    fn insert(&mut self, rows: &Rows<'_>) {
+        let mut names = Months::default();
+        for row in 0..rows.len() {
+            let hash = self.hash(rows, row);
+            let month = names.name(rows.instant(Column::OccurredAt, row).unwrap_or_default());
+            if let Some(ids) = self.months.get_mut(month).and_then(|m| m.ids.as_mut()) {
+                ids.insert(hash);
+            }
         }
     }
 
@@ -110,9 +114,7 @@ impl Known {
             let rows = Rows::new(batch)?;
             let last = rows.len().checked_sub(1).and_then(|row| rows.long(Column::Seq, row));
             if last.is_some_and(|seq| seq >= self.upto) {
-                for row in 0..rows.len() {
-                    self.insert(&rows, row);
-                }
+                self.insert(&rows);
             }
         }
         self.upto = self.upto.max(snapshot.size);
@@ -205,7 +207,7 @@ async fn compare_stored(
     verdicts: &mut [Verdict],
 ) -> Result<()> {
     let ids: HashSet<String> = suspects.iter().map(|row| key(view, *row).1.to_owned()).collect();
-    let mut batches = store.rows_with_ids(snapshot, month, &IdFilter::event_ids(ids)).await?;
+    let mut batches = store.rows_with_ids(snapshot, month, &RowsWith::texts(Column::EventId, ids)).await?;
     batches.extend(snapshot.journal.iter().cloned());
     let stored = batches.iter().map(Rows::new).collect::<Result<Vec<_>>>()?;
     let wanted: HashSet<(&str, &str)> = suspects.iter().map(|row| key(view, *row)).collect();

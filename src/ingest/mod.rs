@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::event::Column;
+use crate::event::{Column, Draft};
 use crate::limits::{FIRST_REASONS, FOLD_STEP_BYTES};
 use crate::store::Store;
 use crate::store::compact::Due;
@@ -41,6 +41,13 @@ pub enum Source {
         name: String,
         /// Their bytes, unpacked.
         reader: Box<dyn Read + Send>,
+    },
+    /// Events made by this program.
+    Drafts {
+        /// Name for refusals.
+        name: String,
+        /// The events.
+        drafts: Box<dyn Iterator<Item = Draft<'static>> + Send>,
     },
     /// Rows that a mapping yields.
     Mapped {
@@ -255,6 +262,15 @@ fn decoded(source: Source, clock: crate::clock::Clock) -> Decoded {
             while let Some(batch) = decoder.next_batch().transpose() {
                 let is_last = batch.is_err();
                 if sender.blocking_send(batch).is_err() || is_last {
+                    return;
+                }
+            }
+        }),
+        Source::Drafts { name, mut drafts } => tokio::task::spawn_blocking(move || {
+            let name: Arc<str> = name.into();
+            let mut taken = 0;
+            while let Some(batch) = decode::take_drafts(&mut drafts, &name, &mut taken, &clock) {
+                if sender.blocking_send(Ok(batch)).is_err() {
                     return;
                 }
             }

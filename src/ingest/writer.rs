@@ -9,17 +9,19 @@ use std::sync::Arc;
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
+use hashbrown::HashMap;
 
 use super::counts::{End, Tally, day_of};
 use super::decode::Incoming;
 use super::known::{Known, Verdict};
+use crate::clock::DAY;
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::batch::assign;
+use crate::event::batch::{assign, bytes_of};
 use crate::event::{BatchBuilder, Cell, Column, Draft, ENGINE_SOURCE, Leaf, Rows, leaves};
 use crate::limits::{APPEND_ATTEMPTS, BATCH_EVENTS};
 use crate::store::journal::Appended;
 use crate::store::quarantine::{Refusal, Refused};
-use crate::store::{Head, Snapshot, Store};
+use crate::store::{Head, Snapshot, Store, parquet};
 
 /// What became of one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,7 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When the store fails; rows acknowledged before stay stored, and a repetition finds them as duplicates.
     pub async fn append(&mut self, incoming: Incoming) -> Result<Acknowledged> {
-        let mut done = Acknowledged { bytes: incoming.rows.get_array_memory_size(), ..Default::default() };
+        let mut done = Acknowledged { bytes: bytes_of(&incoming.rows), ..Default::default() };
         let mut from = 0;
         while from < incoming.rows.num_rows() {
             let taken = self.append_part(&incoming, from, &mut done).await?;
@@ -186,9 +188,10 @@ impl<'a> Writer<'a> {
     ) -> Result<()> {
         let view = Rows::new(&incoming.rows)?;
         let mut stored = (first_seq..).zip(leaves);
+        let mut cells: HashMap<(&str, i64, End), u64> = HashMap::new();
         for (row, verdict) in (from..).zip(verdicts) {
             let source = view.text(Column::Source, row).unwrap_or_default();
-            let day = day_of(view.instant(Column::OccurredAt, row).unwrap_or_default());
+            let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
             let (outcome, end) = match verdict {
                 Verdict::New => {
                     let (seq, leaf) =
@@ -199,12 +202,15 @@ impl<'a> Writer<'a> {
                 Verdict::Conflict => {
                     let reason =
                         "an event with this `source` and `event_id` is stored in the same month with other content";
-                    done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day.clone()));
+                    done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day_of(at)));
                     (Outcome::Conflict, End::Conflict)
                 }
             };
             done.outcomes.push(outcome);
-            done.tally.count(Some(source), Some(&day), end);
+            *cells.entry((source, at.div_euclid(DAY), end)).or_default() += 1;
+        }
+        for ((source, day, end), records) in cells {
+            done.tally.count_many(Some(source), Some(&day_of(day * DAY)), end, records);
         }
         Ok(())
     }
@@ -249,7 +255,7 @@ impl<'a> Writer<'a> {
             };
             match appended {
                 _ if is_stored => {
-                    self.advance(head, &assigned, recorded_at)?;
+                    self.advance(head, &assigned, &writer)?;
                     return Ok(Some((head.size, leaves)));
                 }
                 Appended::Unknown(failure) => {
@@ -280,8 +286,9 @@ impl<'a> Writer<'a> {
     }
 
     /// Moves the known head past `assigned`.
-    fn advance(&mut self, head: Head, assigned: &RecordBatch, recorded_at: i64) -> Result<()> {
+    fn advance(&mut self, head: Head, assigned: &RecordBatch, writer: &str) -> Result<()> {
         let size = head.size + assigned.num_rows() as i64;
+        let recorded_at = parquet::range(assigned, Column::RecordedAt).1;
         self.known.appended(&Rows::new(assigned)?, size);
         if let Some((known, snapshot)) = &mut self.head {
             *known = Head { size, recorded_at };
@@ -289,6 +296,8 @@ impl<'a> Writer<'a> {
             snapshot.journal.push(assigned.clone());
             snapshot.size = size;
         }
+        // The fold of this process need not read back what this process has just put.
+        self.store.note_appended(head.size, writer, assigned);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! document was in force when is a question to the evidence, answered by `queries/views/policies.sql`.
 
 mod rules;
+pub mod ruling;
 
 use std::collections::BTreeMap;
 

@@ -4,7 +4,8 @@
 //! strangers' SQL read the same tables; only the former may recurse, only the latter are guarded and capped.
 //! `now()` is the as-of instant, so that an answer depends on nothing but the ledger and the question.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
 use datafusion::catalog::CatalogProviderList;
@@ -27,6 +28,7 @@ use super::provider::EvidenceTable;
 use super::runtime::{Guest, QueryRuntime};
 use super::types::ValueType;
 use super::views::{Keeping, Views};
+use super::window::Window;
 use super::yielding::Yielding;
 use super::{capped, failure, functions, growth};
 use crate::clock::Micros;
@@ -47,7 +49,13 @@ pub struct Engine {
     shipped: Arc<SessionState>,
     strangers: Arc<SessionState>,
     views: Arc<Views>,
+    table: Arc<EvidenceTable>,
+    /// Sessions restricted to a period; none where every question reads everything.
+    windows: Option<Mutex<HashMap<Window, Session>>>,
 }
+
+/// A planner and the views that it knows.
+type Session = (Arc<SessionState>, Arc<Views>);
 
 impl Engine {
     /// A session over the first `as_of.size` events of `snapshot`, with the shipped views.
@@ -68,11 +76,11 @@ impl Engine {
         as_of: AsOf,
         (catalogue, keeping): (&Catalogue, Keeping),
     ) -> Result<Self> {
-        let table = EvidenceTable::new(snapshot, as_of.size)?;
+        let table = Arc::new(EvidenceTable::new(snapshot, as_of.size)?);
         let env = runtime.env(table.objects());
         let shipped = shipped_state(runtime, env.clone(), as_of.at);
         let schema = schema_of(&shipped)?;
-        schema.register_table(EVIDENCE.to_owned(), Arc::new(table)).map_err(failure::error)?;
+        schema.register_table(EVIDENCE.to_owned(), table.clone()).map_err(failure::error)?;
         let strangers = strangers_state(runtime, env, as_of.at, shipped.catalog_list().clone());
         Ok(Self {
             runtime: runtime.clone(),
@@ -80,8 +88,35 @@ impl Engine {
             version: snapshot.version,
             shipped: Arc::new(shipped),
             strangers: Arc::new(strangers),
-            views: Arc::new(Views::new(catalogue, keeping, runtime.spill_dir())),
+            views: Arc::new(Views::new(
+                catalogue,
+                keeping,
+                runtime.spill_dir(),
+                (Arc::new(snapshot.clone()), as_of.size),
+            )),
+            table,
+            windows: Some(Mutex::default()),
         })
+    }
+
+    /// The same session with every question reading everything, whatever its header says of a window.
+    pub fn without_windows(self) -> Self {
+        Self { windows: None, ..self }
+    }
+
+    /// The planner and the views that answer `query` for the period of `bound`.
+    fn session(&self, query: &NamedQuery, bound: &Bound) -> Result<Session> {
+        let whole = (self.shipped.clone(), self.views.clone());
+        let (Some(windows), Some(window)) = (&self.windows, Window::of(query, bound)) else { return Ok(whole) };
+        let mut windows = windows.lock().unwrap_or_else(|e| e.into_inner());
+        if let Some(session) = windows.get(&window) {
+            return Ok(session.clone());
+        }
+        let state = shipped_state(&self.runtime, self.shipped.runtime_env().clone(), self.as_of.at);
+        schema_of(&state)?.register_table(EVIDENCE.to_owned(), self.table.clone()).map_err(failure::error)?;
+        let session = (Arc::new(state), Arc::new(self.views.within(window)));
+        windows.insert(window, session.clone());
+        Ok(session)
     }
 
     /// The as-of point of this session.
@@ -119,7 +154,8 @@ impl Engine {
         let deadline = Deadline::within(limits.seconds);
         let bound = self.bind(query, params)?;
         let is_control = query.kind == Kind::Control;
-        let (state, views, query) = (self.shipped.clone(), self.views.clone(), query.clone());
+        let (session, views) = self.session(query, &bound)?;
+        let (state, query) = (session.clone(), query.clone());
         let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
             views.make(&state, &catalogue::tables_in(&query)?).await?;
             let plan = plan_named(&state, &query, &bound).await?;
@@ -127,7 +163,7 @@ impl Engine {
             state.create_physical_plan(&plan).await.map_err(failure::error)
         });
         let plan = deadline.hold(work).await??;
-        let answer = self.start(&self.shipped, plan, (limits.rows, deadline), None);
+        let answer = self.start(&session, plan, (limits.rows, deadline), None);
         Ok(if is_control { answer.judged() } else { answer })
     }
 

@@ -15,13 +15,16 @@ use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::FileGroup;
+use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use object_store::ObjectMeta;
+use parquet::arrow::arrow_reader::RowSelection;
 
 use crate::event::Column;
+use crate::limits::PAGE_ROWS;
 use crate::store::snapshot::DataFile;
 
 /// Ordered groups may exceed the wished number of partitions by this factor before the order is given up:
@@ -169,8 +172,43 @@ fn cover<T: Ord>(a: (T, T), b: (T, T)) -> (T, T) {
     (a.0.min(b.0), a.1.max(b.1))
 }
 
-/// `file` as DataFusion reads it: its month as partition value, its statistics, its order.
-pub fn partitioned(file: &DataFile, file_schema: &Schema, ordering: Option<&LexOrdering>) -> PartitionedFile {
+/// A data file, and the pages of it that are to be read; all of them when `None`.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    /// The file.
+    pub file: &'a DataFile,
+    /// Numbers of pages of [`PAGE_ROWS`] rows, ascending.
+    pub pages: Option<Vec<u32>>,
+}
+
+impl<'a> From<&'a DataFile> for Place<'a> {
+    fn from(file: &'a DataFile) -> Self {
+        Self { file, pages: None }
+    }
+}
+
+impl Place<'_> {
+    /// Bytes to be read, about.
+    fn bytes(&self) -> u64 {
+        let pages = self.file.rows.div_ceil(PAGE_ROWS as u64).max(1);
+        self.pages.as_ref().map_or(self.file.bytes, |read| self.file.bytes * read.len() as u64 / pages)
+    }
+
+    /// The rows of the pages that are to be read.
+    fn selection(&self) -> Option<RowSelection> {
+        let pages = self.pages.as_ref()?;
+        let rows = self.file.rows as usize;
+        let ranges = pages.iter().map(|page| {
+            let from = *page as usize * PAGE_ROWS;
+            from.min(rows)..(from + PAGE_ROWS).min(rows)
+        });
+        Some(RowSelection::from_consecutive_ranges(ranges, rows))
+    }
+}
+
+/// `place` as DataFusion reads it: its month as partition value, its statistics, its order.
+pub fn partitioned(place: &Place<'_>, file_schema: &Schema, ordering: Option<&LexOrdering>) -> PartitionedFile {
+    let file = place.file;
     let meta = ObjectMeta {
         location: file.path.clone(),
         // Files are immutable and never reuse a name, so that no date is needed to tell versions apart.
@@ -181,34 +219,38 @@ pub fn partitioned(file: &DataFile, file_schema: &Schema, ordering: Option<&LexO
     };
     let statistics = statistics(std::iter::once(&Extent::from(file)), file_schema);
     // The partition value comes before the statistics: those of the partition column are derived from it.
-    PartitionedFile::new_from_meta(meta)
+    let whole = PartitionedFile::new_from_meta(meta)
         .with_partition_values(vec![ScalarValue::Utf8View(Some(file.month.clone()))])
         .with_statistics(Arc::new(statistics))
-        .with_ordering(ordering.cloned())
+        .with_ordering(ordering.cloned());
+    match place.selection() {
+        Some(selection) => whole.with_extension(ParquetRowSelection::new(selection)),
+        None => whole,
+    }
 }
 
 /// Deals `files` to groups in which file follows file without overlap in (`occurred_at`, `seq`), the groups
 /// of about equal size; `None` when that takes too many groups.
-pub fn ordered_groups(mut files: Vec<&DataFile>, partitions: usize) -> Option<Vec<Vec<&DataFile>>> {
+pub fn ordered_groups(mut files: Vec<Place<'_>>, partitions: usize) -> Option<Vec<Vec<Place<'_>>>> {
     let partitions = partitions.max(1);
     let limit = (partitions * GROUPS_PER_PARTITION).max(MIN_GROUPS);
-    let first = |f: &DataFile| (f.occurred_at.0, f.seq.0);
-    let last = |f: &DataFile| (f.occurred_at.1, f.seq.1);
+    let first = |f: &Place<'_>| (f.file.occurred_at.0, f.file.seq.0);
+    let last = |f: &Place<'_>| (f.file.occurred_at.1, f.file.seq.1);
     files.sort_by_key(|f| (first(f), last(f)));
-    let mut groups: Vec<(u64, Vec<&DataFile>)> = Vec::new();
+    let mut groups: Vec<(u64, Vec<Place<'_>>)> = Vec::new();
     for file in files {
-        let follows = |group: &(u64, Vec<&DataFile>)| group.1.last().is_none_or(|f| last(f) < first(file));
+        let follows = |group: &(u64, Vec<Place<'_>>)| group.1.last().is_none_or(|f| last(f) < first(&file));
         if groups.len() < partitions {
-            groups.push((file.bytes, vec![file]));
+            groups.push((file.bytes(), vec![file]));
             continue;
         }
         let fitting = (0..groups.len()).filter(|i| follows(&groups[*i])).min_by_key(|i| groups[*i].0);
         match fitting {
             Some(i) => {
-                groups[i].0 += file.bytes;
+                groups[i].0 += file.bytes();
                 groups[i].1.push(file);
             }
-            None if groups.len() < limit => groups.push((file.bytes, vec![file])),
+            None if groups.len() < limit => groups.push((file.bytes(), vec![file])),
             None => return None,
         }
     }
@@ -216,12 +258,12 @@ pub fn ordered_groups(mut files: Vec<&DataFile>, partitions: usize) -> Option<Ve
 }
 
 /// Deals `files` to at most `partitions` groups of about equal size, in no particular order.
-pub fn balanced_groups(mut files: Vec<&DataFile>, partitions: usize) -> Vec<Vec<&DataFile>> {
-    files.sort_by_key(|f| (std::cmp::Reverse(f.bytes), f.seq));
-    let mut groups: Vec<(u64, Vec<&DataFile>)> = vec![(0, Vec::new()); partitions.clamp(1, files.len().max(1))];
+pub fn balanced_groups(mut files: Vec<Place<'_>>, partitions: usize) -> Vec<Vec<Place<'_>>> {
+    files.sort_by_key(|f| (std::cmp::Reverse(f.bytes()), f.file.seq));
+    let mut groups: Vec<(u64, Vec<Place<'_>>)> = vec![(0, Vec::new()); partitions.clamp(1, files.len().max(1))];
     for file in files {
         if let Some(group) = groups.iter_mut().min_by_key(|group| group.0) {
-            group.0 += file.bytes;
+            group.0 += file.bytes();
             group.1.push(file);
         }
     }
@@ -229,8 +271,8 @@ pub fn balanced_groups(mut files: Vec<&DataFile>, partitions: usize) -> Vec<Vec<
 }
 
 /// Turns dealt files into DataFusion's groups.
-pub fn file_groups(groups: &[Vec<&DataFile>], file_schema: &Schema, ordering: Option<&LexOrdering>) -> Vec<FileGroup> {
-    let group = |files: &Vec<&DataFile>| {
+pub fn file_groups(groups: &[Vec<Place<'_>>], file_schema: &Schema, ordering: Option<&LexOrdering>) -> Vec<FileGroup> {
+    let group = |files: &Vec<Place<'_>>| {
         FileGroup::new(files.iter().map(|file| partitioned(file, file_schema, ordering)).collect())
     };
     groups.iter().map(group).collect()

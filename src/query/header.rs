@@ -74,6 +74,8 @@ pub struct NamedQuery {
     pub returns: Vec<Return>,
     /// Events or columns without which it says nothing.
     pub needs: String,
+    /// What the answer for a period depends on; everything when `None`.
+    pub window: Option<Window>,
     /// Why it is computed so.
     pub why: String,
 }
@@ -109,7 +111,15 @@ struct Section<'a> {
     lines: Vec<(usize, usize, &'a str)>,
 }
 
-const KEYS: [&str; 6] = ["question", "grain", "params", "returns", "needs", "why"];
+const KEYS: [&str; 7] = ["question", "grain", "params", "returns", "needs", "window", "why"];
+/// What the answer for a period depends on; see `query::window`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Window {
+    /// The actions at work in it and those of their batches.
+    Actions,
+    /// The reviews of it and of their batches, and the actions of that time and of the maturity after it.
+    Reviews,
+}
 
 impl NamedQuery {
     /// Reads the file `file` (`folder/name.sql`) with content `text`.
@@ -142,6 +152,11 @@ impl NamedQuery {
             params: Vec::new(),
             returns: Vec::new(),
             needs: prose("needs"),
+            window: match prose("window").as_str() {
+                "actions" => Some(Window::Actions),
+                "reviews" => Some(Window::Reviews),
+                _ => None,
+            },
             why: prose("why"),
         };
         for section in &sections {
@@ -152,6 +167,15 @@ impl NamedQuery {
                     _ => {}
                 }
             }
+        }
+        let has_period = ["period_start", "period_end"].iter().all(|name| query.param(name).is_some());
+        if let Some(section) = sections.iter().find(|s| s.key == "window")
+            && !(query.window.is_some() && has_period)
+        {
+            return Err(at(
+                section.line,
+                "a window is `actions` or `reviews`, and needs period_start and period_end".to_owned(),
+            ));
         }
         let params_line = sections.iter().find(|s| s.key == "params").map_or(1, |s| s.line);
         query.check_params().map_err(|(line, what)| at(line.unwrap_or(params_line), what))?;
@@ -333,7 +357,7 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
     fn every_defect_names_file_and_line() {
         assert_eq!(
             error(&GOOD.replace("-- why:", "-- reason:")),
-            "queries/metrics/x.sql:10: unknown key `reason`; known are question, grain, params, returns, needs, why"
+            "queries/metrics/x.sql:10: unknown key `reason`; known are question, grain, params, returns, needs, window, why"
         );
         assert_eq!(
             error(&GOOD.replace("$as_of", "$other")),

@@ -30,7 +30,7 @@ use tempfile::TempDir;
 
 use super::failure;
 use super::provider::STORE_URL;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Rows of a row group; bounds the memory of writing, and several make a scan parallel.
 const ROW_GROUP_ROWS: usize = 64 * 1024;
@@ -64,12 +64,23 @@ impl Kept {
         name: &str,
         plan: &LogicalPlan,
     ) -> crate::error::Result<Arc<dyn TableProvider>> {
+        let file = format!("{name}.parquet");
+        let path = self.folder.path().join(&file);
         let physical = state.create_physical_plan(plan).await.map_err(failure::error)?;
         let schema = physical.schema();
-        let file = format!("{name}.parquet");
-        let (bytes, rows) = write(physical, state, &self.folder.path().join(&file)).await?;
+        let (bytes, rows) = match write(physical, state, &path).await {
+            Err(e) if e.kind() == ErrorKind::Limit => write(spilling(state, plan).await?, state, &path).await?,
+            written => written?,
+        };
         Ok(Arc::new(KeptTable { schema, file, bytes, rows, objects: self.objects.clone() }))
     }
+}
+
+/// The plan with joins that sort, and so can spill: hash joins hold one side in memory.
+async fn spilling(state: &SessionState, plan: &LogicalPlan) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
+    let mut state = state.clone();
+    state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+    state.create_physical_plan(plan).await.map_err(failure::error)
 }
 
 fn no_room(cause: std::io::Error) -> Error {

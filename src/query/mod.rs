@@ -3,6 +3,7 @@
 //! In: a [`Snapshot`](crate::store::snapshot::Snapshot) and an as-of point. Out: answers as Arrow batches and
 //! their text forms. Invariant: nothing here writes evidence. DataFusion lives here and nowhere else.
 
+mod actions;
 pub mod answer;
 pub mod asof;
 pub mod capped;
@@ -26,6 +27,7 @@ pub mod runtime;
 pub mod shipped;
 pub mod types;
 pub mod views;
+mod window;
 pub mod yielding;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! In: a snapshot and the number of events to show. Out: scan plans made of plain file scans over the data
 //! files and an in-memory source over the journal. Invariant: exactly the rows `seq` 0..size, each once,
 //! whatever filters, projections and limits are pushed down. `salt` is not part of the schema: nobody can
-//! ask for it. It must not write, list or open any file while planning.
+//! ask for it. It must not write, list or open a data file while planning; a look-up by key asks the indexes.
 
 use std::collections::HashSet;
 use std::sync::{Arc, LazyLock, OnceLock};
@@ -30,11 +30,12 @@ use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use object_store::ObjectStore;
 
-use super::files::{self, Extent};
+use super::files::{self, Extent, Place};
 use crate::error::Error;
 use crate::event::Column;
 use crate::event::columns::stored_schema;
 use crate::limits::PAGE_ROWS;
+use crate::store::index::{Indexes, KEYS};
 use crate::store::snapshot::{DataFile, Snapshot};
 
 /// The only place a session can read from; the name is resolved by [`EvidenceTable::objects`] alone.
@@ -45,6 +46,8 @@ const JOURNAL_BATCH_ROWS: usize = PAGE_ROWS;
 const FOOTER_BYTES: usize = 512 * 1024;
 /// From so many columns on besides those filtered by, rows are filtered before these are decoded.
 const LATE_COLUMNS: usize = 3;
+/// Keys looked up in the indexes at once; with more, the columns are read.
+const LOOKED_UP: usize = 64;
 /// Columns that name one thing among many: an equality on one of them leaves few rows.
 const SELECTIVE: [Column; 12] = [
     Column::EventId,
@@ -81,6 +84,7 @@ pub struct EvidenceTable {
     schema: TableSchema,
     ordering: LexOrdering,
     objects: Arc<dyn ObjectStore>,
+    indexes: Indexes,
     files: Vec<DataFile>,
     size: i64,
     journal: Vec<RecordBatch>,
@@ -124,6 +128,7 @@ impl EvidenceTable {
             ordering: time_order(schema.table_schema()),
             schema,
             objects: snapshot.objects.clone(),
+            indexes: snapshot.indexes.clone(),
             files: snapshot.files.iter().filter(|file| file.seq.0 < size).cloned().collect(),
             size,
             journal,
@@ -144,8 +149,18 @@ impl EvidenceTable {
         Ok(self.sorted_journal.get_or_init(|| sorted))
     }
 
+    /// `files` with the pages of them that may hold what `filters` look for, as far as an index tells.
+    async fn places<'a>(&self, files: Vec<&'a DataFile>, filters: &[Expr]) -> Vec<Place<'a>> {
+        let Some((column, values)) = KEYS.into_iter().find_map(|key| looked_up(key, filters)) else {
+            return files.into_iter().map(Place::from).collect();
+        };
+        let pages = self.indexes.pages(&self.objects, &files, column, &values).await;
+        let places = files.into_iter().zip(pages).map(|(file, pages)| Place { file, pages });
+        places.filter(|place| place.pages.as_ref().is_none_or(|pages| !pages.is_empty())).collect()
+    }
+
     /// Scans `files`, all of whose rows count.
-    fn scan_files(&self, state: &dyn Session, files: Vec<&DataFile>, ask: &Ask<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_files(&self, state: &dyn Session, files: Vec<Place<'_>>, ask: &Ask<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let options =
             TableParquetOptions { global: state.config_options().execution.parquet.clone(), ..Default::default() };
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
@@ -158,7 +173,7 @@ impl EvidenceTable {
             )))
             .with_pushdown_filters(ask.filters_late)
             .with_reorder_filters(ask.filters_late);
-        let extents: Vec<Extent> = files.iter().map(|file| Extent::from(*file)).collect();
+        let extents: Vec<Extent> = files.iter().map(|place| Extent::from(place.file)).collect();
         let partitions = state.config_options().execution.target_partitions;
         // The order is declared only to those who can see it: without it, files are split evenly by size.
         let ordered = ask.sees_order.then(|| files::ordered_groups(files.clone(), partitions)).flatten();
@@ -175,7 +190,7 @@ impl EvidenceTable {
     }
 
     /// Scans files that go past the cut and drops the rows behind it.
-    fn scan_cut(&self, state: &dyn Session, files: Vec<&DataFile>, ask: &Ask<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_cut(&self, state: &dyn Session, files: Vec<Place<'_>>, ask: &Ask<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let seq = self.schema.table_schema().index_of(Column::Seq.name())?;
         let mut columns =
             ask.projection.clone().unwrap_or_else(|| (0..self.schema.table_schema().fields().len()).collect());
@@ -238,6 +253,23 @@ impl<'a> Ask<'a> {
     }
 }
 
+/// The values that one of `filters` restricts `column` to, if one does to few.
+fn looked_up(column: Column, filters: &[Expr]) -> Option<(Column, Vec<String>)> {
+    let is_column = |expr: &Expr| expr.try_as_col().is_some_and(|c| c.name == column.name());
+    let text = |expr: &Expr| match expr {
+        Expr::Literal(value, _) => value.try_as_str().flatten().map(str::to_owned),
+        _ => None,
+    };
+    filters.iter().find_map(|filter| match filter {
+        Expr::BinaryExpr(e) if e.op == Operator::Eq && is_column(&e.left) => Some((column, vec![text(&e.right)?])),
+        Expr::BinaryExpr(e) if e.op == Operator::Eq && is_column(&e.right) => Some((column, vec![text(&e.left)?])),
+        Expr::InList(list) if !list.negated && list.list.len() <= LOOKED_UP && is_column(&list.expr) => {
+            Some((column, list.list.iter().map(text).collect::<Option<_>>()?))
+        }
+        _ => None,
+    })
+}
+
 fn is_selective(filter: &Expr) -> bool {
     let column = match filter {
         Expr::BinaryExpr(e) if e.op == Operator::Eq => e.left.try_as_col().or_else(|| e.right.try_as_col()),
@@ -273,7 +305,9 @@ impl TableProvider for EvidenceTable {
         let extents: Vec<Extent> = self.files.iter().map(Extent::from).collect();
         let keep = files::may_match(&extents, ask.filters, schema, state)?;
         let kept = self.files.iter().zip(keep).filter_map(|(file, keep)| keep.then_some(file));
-        let (whole, cut): (Vec<&DataFile>, Vec<&DataFile>) = kept.partition(|file| file.seq.1 < self.size);
+        let kept = self.places(kept.collect(), ask.filters).await;
+        let (whole, cut): (Vec<Place<'_>>, Vec<Place<'_>>) =
+            kept.into_iter().partition(|place| place.file.seq.1 < self.size);
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
         if !whole.is_empty() {
             parts.push(self.scan_files(state, whole, &ask)?);

@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use crate::clock::{Clock, DAY, HOUR, Micros, rfc3339};
 use crate::event::batch::{assign, month_of};
 use crate::event::{BatchBuilder, Column, json};
+use crate::store::index::Indexes;
 use crate::store::snapshot::{DataFile, Snapshot};
 
 /// 2026-01-01T00:00:00Z.
@@ -89,7 +90,16 @@ pub async fn snapshot_in(
         files.extend(write_months(objects.as_ref(), &part, files.len()).await);
     }
     let journal = (folded..all.num_rows()).step_by(7).map(|i| all.slice(i, 7.min(all.num_rows() - i))).collect();
-    Snapshot { objects, files, journal, folded: folded as i64, size: all.num_rows() as i64, version: 0 }
+    Snapshot {
+        objects,
+        projection: Path::from("projection"),
+        indexes: Indexes::new(Path::from("index")),
+        files,
+        journal,
+        folded: folded as i64,
+        size: all.num_rows() as i64,
+        version: 0,
+    }
 }
 
 async fn write_months(objects: &dyn ObjectStore, part: &RecordBatch, number: usize) -> Vec<DataFile> {

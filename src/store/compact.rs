@@ -46,6 +46,8 @@ pub struct Compacted {
 pub struct Vacuumed {
     /// Data files that no version in use names.
     pub files: usize,
+    /// Objects of earlier projections.
+    pub projection: usize,
     /// Staging files of killed processes.
     pub staging: usize,
     /// Quarantine entries past their age.
@@ -175,9 +177,12 @@ impl Store {
                     .delete(&meta.location)
                     .await
                     .map_err(|e| object_error("delete", &meta.location, e))?;
+                // The index may be missing; it is of no use without its file.
+                let _ = self.location.objects.delete(&self.indexes.path_of(&meta.location)).await;
                 done.files += 1;
             }
         }
+        done.projection = self.sweep_projection().await?;
         done.quarantine = self.expire_quarantine().await?;
         if let Some(directory) = self.local_path("") {
             let age = Duration::from_secs(ORPHAN_SECONDS as u64);

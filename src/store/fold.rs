@@ -4,11 +4,12 @@
 //! folded objects deleted. Invariant: killed between any two steps, the next fold finds a table and a journal
 //! that together hold every acknowledged event once; recovery is this code and no other.
 
-use arrow::compute::concat_batches;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use super::Store;
+use super::index;
 use super::journal::{Entry, Segment, chain};
 use super::object::object_error;
 use super::parquet::{self, Effort};
@@ -16,7 +17,7 @@ use super::snapshot::DataFile;
 use super::table::{Committed, TableState};
 use crate::clock::SECOND;
 use crate::error::{Error, Result};
-use crate::event::columns::stored_schema;
+use crate::event::batch::bytes_of;
 use crate::event::{Column, Rows};
 use crate::limits::{
     APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES,
@@ -83,7 +84,7 @@ impl Store {
         let (mut linked, mut end, mut bytes) = (Vec::new(), state.size, 0);
         for entries in live.chunks(FOLD_READ_AHEAD) {
             let (next, has_gap) = chain(self.read_segments(entries).await?, end);
-            bytes += next.iter().map(|s| s.rows.get_array_memory_size()).sum::<usize>();
+            bytes += next.iter().map(|s| bytes_of(&s.rows)).sum::<usize>();
             end = next.last().map_or(end, Segment::end);
             let is_broken = has_gap || next.is_empty();
             linked.extend(next);
@@ -120,10 +121,9 @@ impl Store {
     }
 
     async fn write_months(&self, batches: impl Iterator<Item = &RecordBatch>) -> Result<Vec<DataFile>> {
-        let rows = concat_batches(&stored_schema(), batches)
-            .map_err(|e| Error::internal("cannot join journal objects").because(e))?;
+        let batches: Vec<RecordBatch> = batches.cloned().collect();
         let months = tokio::task::spawn_blocking(move || -> Result<Vec<(String, RecordBatch)>> {
-            Ok(split_months(&parquet::sort(&rows)?))
+            Ok(split_months(&parquet::sort(&batches)?))
         });
         let months = months.await.map_err(|e| Error::internal("the sort task died").because(e))??;
         let mut files = Vec::with_capacity(months.len());
@@ -142,8 +142,10 @@ impl Store {
         let (seq, occurred_at, recorded_at) =
             (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
         let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-        let encoded = tokio::task::spawn_blocking(move || parquet::encode(&batches, effort));
-        let bytes = encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
+        let encoded =
+            tokio::task::spawn_blocking(move || Ok((parquet::encode(&batches, effort)?, index::encode(&batches))));
+        let (bytes, index): (Bytes, _) =
+            encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
         let path = self.paths.data_file(month, seq.0, seq.1, &self.clock.id());
         let length = bytes.len() as u64;
         let options = PutOptions { mode: PutMode::Create, ..Default::default() };
@@ -154,6 +156,10 @@ impl Store {
                 Ok(meta) if meta.size == length => {}
                 _ => return Err(object_error("write", &path, e)),
             },
+        }
+        if let Some(index) = index {
+            let at = self.indexes.path_of(&path);
+            self.location.objects.put(&at, index.into()).await.map_err(|e| object_error("write", &at, e))?;
         }
         Ok(DataFile { path, bytes: length, rows, month: month.to_owned(), seq, occurred_at, recorded_at })
     }
@@ -166,6 +172,7 @@ impl Store {
             let is_named = now.files.iter().any(|named| named.path == file.path) || removed.contains_key(&file.path);
             if !is_named {
                 let _ = self.location.objects.delete(&file.path).await;
+                let _ = self.location.objects.delete(&self.indexes.path_of(&file.path)).await;
             }
         }
     }

@@ -248,6 +248,9 @@ pub fn chain(segments: Vec<Segment>, start: i64) -> (Vec<Segment>, bool) {
 fn encode(rows: &RecordBatch, writer: &str) -> Result<Bytes> {
     let failed = |e: arrow::error::ArrowError| Error::internal("cannot encode a journal object").because(e);
     let metadata = [(WRITER_KEY.to_owned(), writer.to_owned()), (FORMAT_KEY.to_owned(), FORMAT.to_string())];
+    // Columns without a value come back as null when the object is read.
+    let set: Vec<usize> = (0..rows.num_columns()).filter(|c| rows.column(*c).null_count() < rows.num_rows()).collect();
+    let rows = &rows.project(&set).map_err(failed)?;
     let schema = Schema::new_with_metadata(rows.schema().fields().clone(), metadata.into());
     let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).map_err(failed)?;
     let mut file = FileWriter::try_new_with_options(Vec::new(), &schema, options).map_err(failed)?;

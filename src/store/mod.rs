@@ -7,10 +7,12 @@
 pub mod compact;
 pub mod durable;
 pub mod fold;
+pub mod index;
 pub mod journal;
 pub mod object;
 pub mod parquet;
 pub mod paths;
+pub mod projection;
 pub mod quarantine;
 pub mod snapshot;
 pub mod table;
@@ -27,6 +29,7 @@ use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::event::{Column, Leaf, Rows, leaves};
 use crate::limits::APPEND_ATTEMPTS;
+use index::Indexes;
 use journal::{Journal, Segment, chain};
 use object::Location;
 use paths::Paths;
@@ -43,6 +46,7 @@ pub struct Store {
     clock: Clock,
     /// The newest state seen; a hint that saves reading the log from its start.
     seen: Mutex<TableState>,
+    indexes: Indexes,
     /// Journal objects read before; they never change while they count.
     segments: Arc<Mutex<BTreeMap<i64, Segment>>>,
 }
@@ -88,7 +92,8 @@ impl Store {
 
     fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
         let journal = Journal::new(location.objects.clone(), paths.clone());
-        Self { location, paths, table, journal, clock, seen: Mutex::new(state), segments: Arc::default() }
+        let indexes = Indexes::new(paths.index());
+        Self { location, paths, table, journal, clock, seen: Mutex::new(state), indexes, segments: Arc::default() }
     }
 
     /// Another handle on the same store, for a task beside this one.
@@ -100,6 +105,7 @@ impl Store {
             table: self.table.clone(),
             journal: self.journal.clone(),
             seen: Mutex::new(seen),
+            indexes: self.indexes.clone(),
             location,
             paths,
             clock,
@@ -153,6 +159,8 @@ impl Store {
         let size = segments.last().map_or(state.size, Segment::end);
         Ok(Snapshot {
             objects: self.location.objects.clone(),
+            projection: self.paths.projection(),
+            indexes: self.indexes.clone(),
             files: state.files.to_vec(),
             journal: segments.into_iter().map(|s| s.rows).collect(),
             folded: state.size,
@@ -207,6 +215,12 @@ impl Store {
         Ok(segments)
     }
 
+    /// Takes note of a journal object that this process has put, so that nobody here reads it back.
+    pub fn note_appended(&self, first_seq: i64, writer: &str, rows: &RecordBatch) {
+        let segment = Segment { writer: writer.to_owned(), first_seq, rows: rows.clone() };
+        self.segments.lock().unwrap_or_else(|e| e.into_inner()).insert(first_seq, segment);
+    }
+
     /// Keeps the chain for the next look, and nothing that was folded.
     fn remember(&self, folded: i64, chain: &[Segment]) {
         let mut known = self.segments.lock().unwrap_or_else(|e| e.into_inner());
@@ -237,7 +251,7 @@ impl Store {
         let state = self.table().await?;
         let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
         for file in state.files.iter().filter(|f| (f.seq.0..=f.seq.1).contains(&seq)) {
-            let filter = parquet::IdFilter::seqs([seq].into_iter().collect());
+            let filter = parquet::RowsWith::seqs([seq].into_iter().collect());
             let mut rows = parquet::scan(&self.location.objects, file, &all, Some(filter)).await?;
             while let Some(batch) = rows.try_next().await? {
                 if let Some(leaf) = leaves(&Rows::new(&batch)?).first() {
@@ -256,7 +270,7 @@ impl Store {
         &self,
         snapshot: &Snapshot,
         month: &str,
-        filter: &parquet::IdFilter,
+        filter: &parquet::RowsWith,
     ) -> Result<Vec<RecordBatch>> {
         use futures::TryStreamExt;
         let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();

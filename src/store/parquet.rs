@@ -8,8 +8,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray};
-use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::{Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, FieldRef, Fields, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -17,7 +17,7 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowReaderOptions, RowFilter};
+use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowReaderMetadata, ArrowReaderOptions, RowFilter};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask};
@@ -25,11 +25,13 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 
 use super::snapshot::DataFile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Column;
+use crate::event::batch::null_column;
 use crate::event::columns::{COLUMNS, Kind, stored_schema};
 use crate::limits::{PAGE_ROWS, ROW_GROUP_ROWS};
 
@@ -49,14 +51,30 @@ pub fn file_schema() -> SchemaRef {
     Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
 }
 
-/// `rows` in (`occurred_at`, `seq`) order.
+/// The rows of `batches` in (`occurred_at`, `seq`) order.
 ///
 /// # Errors
 /// Never for rows of the stored schema.
-pub fn sort(rows: &RecordBatch) -> Result<RecordBatch> {
-    let key = |column: Column| SortColumn { values: rows.column(column as usize).clone(), options: None };
-    lexsort_to_indices(&[key(Column::OccurredAt), key(Column::Seq)], None)
-        .and_then(|order| take_record_batch(rows, &order))
+pub fn sort(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let mut order: Vec<(i64, i64, u32, u32)> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for (number, batch) in (0..).zip(batches) {
+        let at = batch.column(Column::OccurredAt as usize).as_primitive::<TimestampMicrosecondType>().values();
+        let seq = batch.column(Column::Seq as usize).as_primitive::<Int64Type>().values();
+        order.extend(at.iter().zip(seq).zip(0..).map(|((at, seq), row)| (*at, *seq, number, row)));
+    }
+    order.sort_unstable();
+    let order: Vec<(usize, usize)> =
+        order.into_iter().map(|(_, _, batch, row)| (batch as usize, row as usize)).collect();
+    let column = |column: usize| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(column).as_ref()).collect();
+        match parts.iter().all(|part| part.null_count() == part.len()) {
+            true => Ok(null_column(stored_schema().field(column).data_type(), order.len())),
+            false => interleave(&parts, &order),
+        }
+    };
+    let columns = (0..stored_schema().fields().len()).map(column).collect::<std::result::Result<Vec<_>, _>>();
+    columns
+        .and_then(|columns| RecordBatch::try_new(stored_schema(), columns))
         .map_err(|e| Error::internal("cannot sort events").because(e))
 }
 
@@ -66,8 +84,7 @@ pub fn sort(rows: &RecordBatch) -> Result<RecordBatch> {
 /// When the rows do not follow the schema.
 pub fn encode(batches: &[RecordBatch], effort: Effort) -> Result<Bytes> {
     let failed = |e: ParquetError| Error::internal("cannot write a data file").because(e);
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    let options = ArrowWriterOptions::new().with_properties(properties(rows, effort)).with_skip_arrow_metadata(true);
+    let options = ArrowWriterOptions::new().with_properties(properties(batches, effort)).with_skip_arrow_metadata(true);
     let mut writer = ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options).map_err(failed)?;
     for batch in batches {
         let mut columns = batch.columns().to_vec();
@@ -79,7 +96,8 @@ pub fn encode(batches: &[RecordBatch], effort: Effort) -> Result<Bytes> {
     writer.into_inner().map(Bytes::from).map_err(failed)
 }
 
-fn properties(rows: usize, effort: Effort) -> WriterProperties {
+fn properties(batches: &[RecordBatch], effort: Effort) -> WriterProperties {
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let level = match effort {
         Effort::Fold => 1,
         Effort::Compact => 3,
@@ -104,6 +122,11 @@ fn properties(rows: usize, effort: Effort) -> WriterProperties {
             .set_column_dictionary_enabled(path(column), false)
             .set_column_encoding(path(column), Encoding::DELTA_BINARY_PACKED);
     }
+    for spec in COLUMNS.iter().filter(|spec| is_varied(batches, spec.column)) {
+        properties = properties
+            .set_column_dictionary_enabled(path(spec.column), false)
+            .set_column_encoding(path(spec.column), Encoding::DELTA_LENGTH_BYTE_ARRAY);
+    }
     for column in [Column::EventId, Column::ActionId, Column::RecordId] {
         properties = properties
             .set_column_bloom_filter_enabled(path(column), true)
@@ -116,6 +139,16 @@ fn properties(rows: usize, effort: Effort) -> WriterProperties {
     properties.set_column_dictionary_enabled(path(Column::Salt), false).build()
 }
 
+/// Whether most values of a text column differ, going by some of them: then a dictionary only costs time.
+fn is_varied(batches: &[RecordBatch], column: Column) -> bool {
+    const SAMPLE: usize = 2048;
+    let Some(batch) = batches.get(batches.len() / 2) else { return false };
+    let Some(texts) = batch.column(column as usize).as_string_view_opt() else { return false };
+    let sample: Vec<&str> = texts.iter().flatten().take(SAMPLE).collect();
+    let distinct: hashbrown::HashSet<&str> = sample.iter().copied().collect();
+    sample.len() >= SAMPLE / 8 && distinct.len() * 4 > sample.len() * 3
+}
+
 /// Reads columns of a data file, all rows or those that `filter` lets through, in file order, with the types of
 /// the stored schema.
 ///
@@ -125,7 +158,7 @@ pub async fn scan(
     objects: &Arc<dyn ObjectStore>,
     file: &DataFile,
     columns: &[Column],
-    filter: Option<IdFilter>,
+    filter: Option<RowsWith>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
     let path = file.path.clone();
     let unreadable = move |e: ParquetError| match missing(&e) {
@@ -135,8 +168,8 @@ pub async fn scan(
         ),
         false => Error::unavailable(format!("cannot read data file {path}")).because(e),
     };
-    let reader = ObjectReader { objects: objects.clone(), path: file.path.clone(), bytes: file.bytes };
-    let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(&unreadable)?;
+    let reader = ObjectReader::new(objects.clone(), file.path.clone(), file.bytes);
+    let mut builder = viewing(reader).await.map_err(&unreadable)?;
     if let Some(filter) = &filter {
         let kept = filter.row_groups(&mut builder).await.map_err(&unreadable)?;
         builder = builder.with_row_groups(kept);
@@ -152,16 +185,49 @@ pub async fn scan(
     Ok(stream.map(move |batch| restore(&batch.map_err(&unreadable)?, &columns, &month)).boxed())
 }
 
+/// A reader that gives text as views right away instead of copying it twice.
+pub(super) async fn viewing(
+    mut reader: ObjectReader,
+) -> parquet::errors::Result<ParquetRecordBatchStreamBuilder<ObjectReader>> {
+    let plain = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
+    let schema = Arc::new(Schema::new(as_views(plain.schema().fields())));
+    let options = ArrowReaderOptions::new().with_schema(schema);
+    let metadata = ArrowReaderMetadata::try_new(plain.metadata().clone(), options)?;
+    Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata))
+}
+
+fn as_views(fields: &Fields) -> Fields {
+    let view = |field: &FieldRef| -> FieldRef {
+        let data_type = match field.data_type() {
+            DataType::Utf8 => DataType::Utf8View,
+            DataType::Struct(inner) => DataType::Struct(as_views(inner)),
+            DataType::List(element) => {
+                let element = as_views(&Fields::from(vec![element.clone()]));
+                DataType::List(element[0].clone())
+            }
+            other => other.clone(),
+        };
+        Arc::new(field.as_ref().clone().with_data_type(data_type))
+    };
+    fields.iter().map(view).collect()
+}
+
 fn missing(err: &ParquetError) -> bool {
     let ParquetError::External(cause) = err else { return false };
     matches!(cause.downcast_ref(), Some(object_store::Error::NotFound { .. }))
 }
 
 /// A data file as the Parquet reader wants it.
-struct ObjectReader {
+pub(super) struct ObjectReader {
     objects: Arc<dyn ObjectStore>,
     path: Path,
     bytes: u64,
+}
+
+impl ObjectReader {
+    pub(super) fn new(objects: Arc<dyn ObjectStore>, path: Path, bytes: u64) -> Self {
+        Self { objects, path, bytes }
+    }
 }
 
 impl AsyncFileReader for ObjectReader {
@@ -201,6 +267,7 @@ fn restore(batch: &RecordBatch, columns: &[Column], month: &str) -> Result<Recor
             _ if *column == Column::OccurredMonth => {
                 Arc::new(StringViewArray::from_iter_values(std::iter::repeat_n(month, batch.num_rows()))) as ArrayRef
             }
+            Some(array) if array.data_type() == field.data_type() => array.clone(),
             Some(array) => arrow::compute::cast(array, field.data_type()).map_err(|e| {
                 Error::damaged(format!("column `{}` of a data file has another type", column.name())).because(e)
             })?,
@@ -213,65 +280,98 @@ fn restore(batch: &RecordBatch, columns: &[Column], month: &str) -> Result<Recor
         .map_err(|e| Error::internal("cannot read events back").because(e))
 }
 
-/// Lets through the rows whose `column` is one of `ids`; `seq` is matched as a number.
+/// Lets through the rows whose column has one of some values.
 #[derive(Debug, Clone)]
-pub struct IdFilter {
+pub struct RowsWith {
     column: Column,
-    texts: Arc<hashbrown::HashSet<String>>,
-    seqs: Arc<hashbrown::HashSet<i64>>,
+    wanted: Wanted,
 }
 
-impl IdFilter {
-    /// Rows with one of these event ids.
-    pub fn event_ids(ids: hashbrown::HashSet<String>) -> Self {
-        Self { column: Column::EventId, texts: Arc::new(ids), seqs: Arc::default() }
+#[derive(Debug, Clone)]
+enum Wanted {
+    Texts(Arc<hashbrown::HashSet<String>>),
+    Numbers(Arc<hashbrown::HashSet<i64>>),
+    Range(Range<i64>),
+}
+
+impl RowsWith {
+    /// Rows whose text column `column` is one of `texts`.
+    pub fn texts(column: Column, texts: hashbrown::HashSet<String>) -> Self {
+        Self { column, wanted: Wanted::Texts(Arc::new(texts)) }
+    }
+
+    /// As [`RowsWith::texts`], for texts that are held already.
+    pub fn shared_texts(column: Column, texts: Arc<hashbrown::HashSet<String>>) -> Self {
+        Self { column, wanted: Wanted::Texts(texts) }
     }
 
     /// Rows with one of these `seq`.
     pub fn seqs(seqs: hashbrown::HashSet<i64>) -> Self {
-        Self { column: Column::Seq, texts: Arc::default(), seqs: Arc::new(seqs) }
+        Self { column: Column::Seq, wanted: Wanted::Numbers(Arc::new(seqs)) }
     }
 
-    /// Row groups whose bloom filter may hold one of the ids; all of them where many ids are sought, because
-    /// then reading the column is cheaper than probing.
+    /// Rows with a `seq` in `range`.
+    pub fn seq_range(range: Range<i64>) -> Self {
+        Self { column: Column::Seq, wanted: Wanted::Range(range) }
+    }
+
+    /// Row groups that may hold one of the values, by bloom filter or statistics; all of them where many texts are
+    /// sought, because then reading the column is cheaper than probing.
     async fn row_groups(
         &self,
         builder: &mut ParquetRecordBatchStreamBuilder<ObjectReader>,
     ) -> parquet::errors::Result<Vec<usize>> {
         const PROBES: usize = 256;
-        let groups = builder.metadata().num_row_groups();
-        if self.column == Column::Seq || self.texts.len() > PROBES {
-            return Ok((0..groups).collect());
-        }
+        let groups = 0..builder.metadata().num_row_groups();
         let position = builder.parquet_schema().columns().iter().position(|c| c.path().string() == self.column.name());
-        let Some(position) = position else { return Ok((0..groups).collect()) };
+        let Some(position) = position else { return Ok(groups.collect()) };
         let mut kept = Vec::new();
-        for group in 0..groups {
-            let bloom = builder.get_row_group_column_bloom_filter(group, position).await?;
-            if bloom.is_none_or(|bloom| self.texts.iter().any(|id| bloom.check(&id.as_str()))) {
+        for group in groups {
+            let may_hold = match &self.wanted {
+                Wanted::Texts(texts) if texts.len() <= PROBES => {
+                    let bloom = builder.get_row_group_column_bloom_filter(group, position).await?;
+                    bloom.is_none_or(|bloom| texts.iter().any(|id| bloom.check(&id.as_str())))
+                }
+                Wanted::Range(range) => {
+                    let statistics = builder.metadata().row_group(group).column(position).statistics();
+                    overlaps(statistics, range)
+                }
+                _ => true,
+            };
+            if may_hold {
                 kept.push(group);
             }
         }
         Ok(kept)
     }
 
-    fn lets_through(&self, array: &dyn Array) -> arrow::array::BooleanArray {
-        if self.column == Column::Seq {
-            return array
-                .as_primitive::<Int64Type>()
-                .iter()
-                .map(|v| Some(v.is_some_and(|v| self.seqs.contains(&v))))
-                .collect();
-        }
-        match array.as_string_view_opt() {
-            Some(texts) => texts.iter().map(|v| Some(v.is_some_and(|v| self.texts.contains(v)))).collect(),
-            None => array.as_string::<i32>().iter().map(|v| Some(v.is_some_and(|v| self.texts.contains(v)))).collect(),
+    /// Which rows of the column `array` have a wanted value.
+    pub fn lets_through(&self, array: &dyn Array) -> arrow::array::BooleanArray {
+        let numbers = |is_wanted: &dyn Fn(i64) -> bool| {
+            array.as_primitive::<Int64Type>().iter().map(|v| Some(v.is_some_and(is_wanted))).collect()
+        };
+        match &self.wanted {
+            Wanted::Numbers(seqs) => numbers(&|v| seqs.contains(&v)),
+            Wanted::Range(range) => numbers(&|v| range.contains(&v)),
+            Wanted::Texts(texts) => match array.as_string_view_opt() {
+                Some(array) => array.iter().map(|v| Some(v.is_some_and(|v| texts.contains(v)))).collect(),
+                None => array.as_string::<i32>().iter().map(|v| Some(v.is_some_and(|v| texts.contains(v)))).collect(),
+            },
         }
     }
 }
 
+fn overlaps(statistics: Option<&Statistics>, range: &Range<i64>) -> bool {
+    match statistics {
+        Some(Statistics::Int64(s)) => {
+            s.min_opt().is_none_or(|min| *min < range.end) && s.max_opt().is_none_or(|max| *max >= range.start)
+        }
+        _ => true,
+    }
+}
+
 struct IdPredicate {
-    filter: IdFilter,
+    filter: RowsWith,
     mask: ProjectionMask,
 }
 

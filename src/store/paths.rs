@@ -4,6 +4,9 @@
 //! <store>/tenants/<tenant>/
 //!   journal/<first seq, 20 digits>.arrow        accepted and durable, not yet in the table
 //!   events/                                     Delta table, partitioned by occurred_month
+//!   projection/<id>.parquet                     folded actions, made from the evidence, rebuildable
+//!   projection/actions-<covers, 20 digits>.json which of them stand for the first events
+//!   index/<data file>.idx                       where a data file tells of a key, rebuildable
 //!   quarantine/<recorded_at>-<id>.ndjson        refused input, raw bytes and reason
 //! ```
 
@@ -67,6 +70,21 @@ impl Paths {
     pub fn journal_seq(path: &Path) -> Option<i64> {
         let digits = path.filename()?.strip_suffix(".arrow")?;
         (digits.len() == 20).then(|| digits.parse().ok())?
+    }
+
+    /// The projection of actions.
+    pub fn projection(&self) -> Path {
+        self.root.clone().join("projection")
+    }
+
+    /// The manifest of a projection that stands for `covers` events.
+    pub fn projection_manifest(&self, covers: i64) -> Path {
+        self.projection().join(format!("actions-{covers:020}.json"))
+    }
+
+    /// The indexes of the data files.
+    pub fn index(&self) -> Path {
+        self.root.clone().join("index")
     }
 
     /// The quarantine.

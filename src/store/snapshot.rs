@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use super::index::Indexes;
 use crate::clock::Micros;
 
 /// What a reader sees.
@@ -16,6 +17,10 @@ use crate::clock::Micros;
 pub struct Snapshot {
     /// The object store that holds the data files.
     pub objects: Arc<dyn ObjectStore>,
+    /// Folder of the projection of actions inside it.
+    pub projection: Path,
+    /// Indexes of the data files.
+    pub indexes: Indexes,
     /// Data files of the folded table.
     pub files: Vec<DataFile>,
     /// Rows `folded..size` in `seq` order, in [`stored_schema`](crate::event::columns::stored_schema).

@@ -6,21 +6,26 @@
 use std::sync::{Arc, LazyLock};
 
 use arrow::array::{
-    ArrayRef, Decimal128Builder, Float64Builder, Int64Builder, ListArray, StringBuilder, StructArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, BooleanBuilder, Decimal128Builder, Float64Builder, Int64Builder, ListArray,
+    StringBuilder, StringViewArray, StringViewBuilder, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Fields, Int64Type, TimeUnit};
 use datafusion::common::Result;
 
 use super::FunctionNote;
 use super::scalar::{Scalar, takes, takes_texts, texts};
+use crate::policy::ruling::{Case, Judge};
 use crate::policy::{BUILT_IN, Policy, Rule};
 
 pub(super) const NOTES: &[FunctionNote] = &[
     FunctionNote { call: "parse_policy(document)", gives: "the rules of a policy document, a list of structs" },
     FunctionNote { call: "policy_effective_from(document)", gives: "the instant from which on a policy holds" },
     FunctionNote { call: "default_policy()", gives: "the document of the built-in policy" },
+    FunctionNote {
+        call: "policy_ruling(document, workflow, area, level, system, record_type, field, operation, issue_type, amount, currency, policy_outcome)",
+        gives: "what a policy asks of an action: level, is_level_in_need, needs_approval, because; null: not known",
+    },
 ];
 
 pub(super) fn functions() -> Vec<Scalar> {
@@ -45,10 +50,88 @@ pub(super) fn functions() -> Vec<Scalar> {
         Scalar {
             name: "default_policy",
             signature: takes(vec![]),
-            returns: DataType::Utf8,
-            run: |_| Ok(Arc::new(arrow::array::StringArray::from(vec![BUILT_IN]))),
+            // A view: rows that carry the document share its text.
+            returns: DataType::Utf8View,
+            run: |_| Ok(Arc::new(arrow::array::StringViewArray::from(vec![BUILT_IN]))),
+        },
+        Scalar {
+            name: "policy_ruling",
+            signature: takes(ruling_types()),
+            returns: DataType::Struct(ruling_fields()),
+            run: rulings,
         },
     ]
+}
+
+fn ruling_types() -> Vec<DataType> {
+    let text = || DataType::Utf8View;
+    let mut types = vec![text(), text(), text(), DataType::Int64];
+    types.extend((0..5).map(|_| text()));
+    types.extend([DataType::Decimal128(18, 2), text(), text()]);
+    types
+}
+
+fn ruling_fields() -> Fields {
+    let columns = [
+        ("level", DataType::Int64),
+        ("is_level_in_need", DataType::Boolean),
+        ("needs_approval", DataType::Boolean),
+        ("because", DataType::Utf8View),
+    ];
+    columns.into_iter().map(|(name, kind)| Field::new(name, kind, true)).collect()
+}
+
+/// One ruling a row; rows that follow each other mostly have the same document, which is parsed once.
+fn rulings(columns: &[ArrayRef]) -> Result<ArrayRef> {
+    let text = |column: usize| texts(&columns[column]);
+    let (documents, workflow, area) = (text(0)?, text(1)?, text(2)?);
+    let level = columns[3].as_primitive::<Int64Type>();
+    let [system, record_type, field, operation, issue_type] = [text(4)?, text(5)?, text(6)?, text(7)?, text(8)?];
+    let amount = columns[9].as_primitive::<Decimal128Type>();
+    let (currency, policy_outcome) = (text(10)?, text(11)?);
+    fn at(texts: &StringViewArray, row: usize) -> Option<&str> {
+        texts.is_valid(row).then(|| texts.value(row))
+    }
+    let mut judges: Vec<(String, Option<Judge>)> = Vec::new();
+    let (mut levels, mut in_need) = (Int64Builder::new(), BooleanBuilder::new());
+    let (mut needs, mut because) = (BooleanBuilder::new(), StringViewBuilder::new());
+    for row in 0..documents.len() {
+        let document = at(&documents, row).unwrap_or_default();
+        if judges.last().is_none_or(|(known, _)| known != document) {
+            let known = judges.iter().position(|(known, _)| known == document);
+            let judge = known.map(|place| judges.remove(place)).unwrap_or_else(|| {
+                let judge = Policy::parse(document).ok().map(|policy| Judge::new(policy.rules()));
+                (document.to_owned(), judge)
+            });
+            judges.push(judge);
+        }
+        let case = Case {
+            workflow: at(&workflow, row),
+            area: at(&area, row),
+            level: level.is_valid(row).then(|| level.value(row)),
+            system: at(&system, row),
+            record_type: at(&record_type, row),
+            field: at(&field, row),
+            operation: at(&operation, row),
+            issue_type: at(&issue_type, row),
+            amount: amount.is_valid(row).then(|| amount.value(row)),
+            currency: at(&currency, row),
+            policy_outcome: at(&policy_outcome, row),
+        };
+        let ruling = judges.last().and_then(|(_, judge)| judge.as_ref()).map(|judge| judge.rule(&case));
+        let ruling = ruling.unwrap_or_default();
+        levels.append_option(ruling.level);
+        in_need.append_option(ruling.is_level_in_need);
+        needs.append_option(ruling.needs_approval);
+        because.append_option(ruling.because);
+    }
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(levels.finish()),
+        Arc::new(in_need.finish()),
+        Arc::new(needs.finish()),
+        Arc::new(because.finish()),
+    ];
+    Ok(Arc::new(StructArray::try_new(ruling_fields(), columns, None)?))
 }
 
 const TEXTS: [&str; 12] = [

@@ -1,0 +1,17 @@
+-- question: What happened in one run?
+-- params:   run_id  utf8
+-- returns:  as selected
+-- needs:    evidence
+
+select
+    event_id,
+    event_type,
+    occurred_at,
+    workflow,
+    action_id,
+    record_id,
+    outcome,
+    seq
+from events
+where run_id = $run_id
+order by occurred_at, seq

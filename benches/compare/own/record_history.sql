@@ -1,0 +1,75 @@
+-- question: What happened to one record?
+-- params:   system       utf8
+--           record_type  utf8
+--           record_id    utf8
+-- returns:  as selected
+-- needs:    evidence
+
+select
+    event_id,
+    source,
+    event_type,
+    occurred_at,
+    source_seq,
+    environment,
+    workflow,
+    trigger,
+    run_id,
+    batch_id,
+    trace_id,
+    action_id,
+    attempt,
+    actor_kind,
+    actor_id,
+    prompt_version,
+    rule_version,
+    model_version,
+    policy_version,
+    permission_area,
+    permission_level,
+    system,
+    record_type,
+    record_id,
+    field,
+    segment,
+    subject_id,
+    operation,
+    issue_type,
+    old_value,
+    new_value,
+    amount,
+    currency,
+    processor,
+    region,
+    confidence,
+    threshold,
+    reason_code,
+    reversibility,
+    rollback_ref,
+    payload_hash,
+    inputs,
+    policy_outcome,
+    decision,
+    reviewer,
+    review_opened_at,
+    outcome,
+    error,
+    correction,
+    label,
+    incident_id,
+    review_id,
+    comment,
+    extra,
+    seq,
+    recorded_at,
+    occurred_month,
+    old_value_digest,
+    new_value_digest,
+    error_digest,
+    comment_digest,
+    extra_digest
+from events
+where system = $system
+  and record_type = $record_type
+  and record_id = $record_id
+order by occurred_at, seq

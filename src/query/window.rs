@@ -1,0 +1,191 @@
+//! Windows: a question about a period reads what belongs to the period, and nothing else.
+//!
+//! In: a query whose header names a window, a period, folded actions and reviews. Out: which of them belong to it.
+//! `window: actions` means the actions with an event in the period, and those that share a batch with one.
+//! `window: reviews` means the reviews of the period, those that share a batch with one, and the actions of that
+//! time and of the days for which outcomes count after it. Whether that suffices for a query is what its header
+//! claims; a test compares every such query with its answer over everything.
+
+use std::collections::BTreeSet;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::ScalarValue;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, in_list, lit};
+use datafusion::physical_plan::execute_stream;
+use futures::TryStreamExt;
+
+use super::failure;
+use super::header::{NamedQuery, Window as Of};
+use super::params::Bound;
+use super::types::ParamValue;
+use crate::clock::{DAY, Micros};
+use crate::error::Result;
+
+/// The period of a question, half open, and what is read for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Window {
+    start: Micros,
+    end: Micros,
+    of: Of,
+    /// How long outcomes count, as the question says.
+    maturity: Micros,
+}
+
+/// How long after an execution a person's repair undoes it; `queries/views/verdicts.sql` says so.
+const UNDONE_WITHIN: Micros = 14 * DAY;
+
+impl Window {
+    /// The window of `query`, if it has one.
+    pub(super) fn of(query: &NamedQuery, bound: &Bound) -> Option<Self> {
+        let instant = |name: &str| match bound.get(name) {
+            Some((_, ParamValue::Timestamp(at))) => Some(*at),
+            _ => None,
+        };
+        let days = match bound.get("maturity_days") {
+            Some((_, ParamValue::Int64(days))) => *days,
+            _ => 0,
+        };
+        let (start, end) = (instant("period_start")?, instant("period_end")?);
+        Some(Self { start, end, of: query.window?, maturity: days.checked_mul(DAY)? })
+    }
+}
+
+/// What of the evidence belongs to a window.
+#[derive(Debug, Clone)]
+pub(super) struct Restriction {
+    /// For a window of reviews: those that belong to it.
+    reviews: Option<Part>,
+    actions: Part,
+    /// First and last instant at which something that matters to them was repaired.
+    repairs: (Micros, Micros),
+}
+
+/// Rows that happened in a span or belong to one of some batches.
+#[derive(Debug, Clone)]
+struct Part {
+    start: Micros,
+    end: Micros,
+    batches: BTreeSet<String>,
+    /// First and last instant of them, if there is one.
+    reach: Option<(Micros, Micros)>,
+}
+
+/// Columns that say when a row began and ended.
+type Times = (&'static str, &'static str);
+const OF_ACTION: Times = ("first_event_at", "last_event_at");
+const OF_REVIEW: Times = ("reviewed_at", "reviewed_at");
+
+fn instant(at: Micros) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into())))
+}
+
+impl Part {
+    /// Looks up which rows of `scan` happened in `start..end`, or share a batch with one that did.
+    async fn find(
+        state: &SessionState,
+        scan: &LogicalPlanBuilder,
+        (start, end): (Micros, Micros),
+        times: Times,
+    ) -> Result<Self> {
+        let mut found = Self { start, end, batches: BTreeSet::new(), reach: None };
+        found.widen(state, scan.clone().filter(found.happened(times)), times).await?;
+        if !found.batches.is_empty() {
+            found.widen(state, scan.clone().filter(found.in_batches()), times).await?;
+        }
+        Ok(found)
+    }
+
+    /// Takes the batches and the reach of the rows that `plan` gives.
+    async fn widen(
+        &mut self,
+        state: &SessionState,
+        plan: datafusion::common::Result<LogicalPlanBuilder>,
+        (first, last): Times,
+    ) -> Result<()> {
+        let columns = [ident("batch_id"), ident(first).alias("first"), ident(last).alias("last")];
+        let plan = plan.and_then(|plan| plan.project(columns)?.build()).map_err(failure::error)?;
+        let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+        let mut batches = execute_stream(physical, state.task_ctx()).map_err(failure::running)?;
+        while let Some(rows) = batches.try_next().await.map_err(failure::running)? {
+            for batch in rows.column(0).as_string_view().iter().flatten() {
+                if !self.batches.contains(batch) {
+                    self.batches.insert(batch.to_owned());
+                }
+            }
+            let instants = |column: usize| rows.column(column).as_primitive::<TimestampMicrosecondType>();
+            let first = arrow::compute::min(instants(1));
+            let last = arrow::compute::max(instants(2));
+            if let (Some(first), Some(last)) = (first, last) {
+                self.reach = Some(self.reach.map_or((first, last), |(from, to)| (from.min(first), to.max(last))));
+            }
+        }
+        Ok(())
+    }
+
+    fn happened(&self, (first, last): Times) -> Expr {
+        ident(first).lt(instant(self.end)).and(ident(last).gt_eq(instant(self.start)))
+    }
+
+    fn in_batches(&self) -> Expr {
+        let text = |batch: &String| lit(ScalarValue::Utf8View(Some(batch.clone())));
+        in_list(ident("batch_id"), self.batches.iter().map(text).collect(), false)
+    }
+
+    fn holds(&self, times: Times) -> Expr {
+        let happened = self.happened(times);
+        if self.batches.is_empty() { happened } else { happened.or(self.in_batches()) }
+    }
+}
+
+impl Restriction {
+    /// Looks up what belongs to `window`, given scans of folded actions and of reviews.
+    ///
+    /// # Errors
+    /// When actions or reviews cannot be read.
+    pub(super) async fn find(
+        state: &SessionState,
+        actions: &LogicalPlanBuilder,
+        reviews: &LogicalPlanBuilder,
+        window: Window,
+    ) -> Result<Self> {
+        let period = (window.start, window.end);
+        let (reviews, time) = match window.of {
+            Of::Actions => (None, period),
+            Of::Reviews => {
+                let reviews = Part::find(state, reviews, period, OF_REVIEW).await?;
+                let (first, last) = reviews.reach.unwrap_or(period);
+                let time = (first.min(window.start), last.max(window.end).saturating_add(window.maturity));
+                (Some(reviews), time)
+            }
+        };
+        let actions = Part::find(state, actions, time, OF_ACTION).await?;
+        let (first, last) = actions.reach.unwrap_or(time);
+        let outcome = window.maturity.max(UNDONE_WITHIN);
+        let repairs = (first.min(time.0), last.max(time.1).saturating_add(outcome));
+        Ok(Self { reviews, actions, repairs })
+    }
+
+    /// Whether a repair may matter to what belongs to the window: it comes after it, and soon enough.
+    pub(super) fn of_repairs(&self) -> Expr {
+        let (first, last) = self.repairs;
+        ident("repaired_at").gt_eq(instant(first)).and(ident("repaired_at").lt_eq(instant(last)))
+    }
+
+    /// Whether a folded action belongs to the window.
+    pub(super) fn of_actions(&self) -> Expr {
+        self.actions.holds(OF_ACTION)
+    }
+
+    /// Whether an event may be one of those actions'.
+    pub(super) fn of_events(&self) -> Expr {
+        let Some((first, last)) = self.actions.reach else { return lit(false) };
+        ident("occurred_at").gt_eq(instant(first)).and(ident("occurred_at").lt_eq(instant(last)))
+    }
+
+    /// Whether a review belongs to the window; none where reviews are not restricted.
+    pub(super) fn of_reviews(&self) -> Option<Expr> {
+        self.reviews.as_ref().map(|part| part.holds(OF_REVIEW))
+    }
+}

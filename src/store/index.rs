@@ -1,0 +1,320 @@
+//! Indexes of data files: on which pages an event, an action or a record is told of.
+//!
+//! In: the rows of a data file, in file order. Out: an object beside the table with one entry for each key and page;
+//! for a key, the pages of a file that may hold it. Invariant: a page that holds the key is always among them; a
+//! page that does not is among them once in many thousand times. An index is made from its data file alone, may be
+//! missing, and then the file is read as if there were none.
+//!
+//! ```text
+//! magic 8 | per key column: entries u32, bucket bits u8, page bits u8, 2 zero bytes | per key column: bucket ends u32…
+//!         | per key column: entries u32…, an entry being the low bits of the hash above the number of the page
+//! ```
+//! Numbers are little-endian. The high bits of the hash (XXH64, seed 0) choose the bucket; a bucket has about
+//! [`BUCKET_ENTRIES`] entries, so that a look-up reads one directory, which is kept, and two kilobytes.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::AsArray;
+use arrow::record_batch::RecordBatch;
+use futures::{StreamExt, stream};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+
+use super::snapshot::DataFile;
+use crate::event::Column;
+use crate::limits::PAGE_ROWS;
+
+/// The columns that are indexed, most selective first.
+pub const KEYS: [Column; 3] = [Column::EventId, Column::ActionId, Column::RecordId];
+
+const MAGIC: &[u8; 8] = b"PRBIDX01";
+const BUCKET_ENTRIES: usize = 512;
+const HEADER_BYTES: usize = 8 + 8 * KEYS.len();
+/// Bytes read at first: the header and, for files of about a million rows, all directories.
+const HEAD_BYTES: u64 = 32 * 1024;
+/// Index objects read at once.
+const READ_AHEAD: usize = 32;
+
+/// Where the indexes of a table are, and the directories read before.
+#[derive(Debug, Clone)]
+pub struct Indexes {
+    folder: Path,
+    directories: Arc<Mutex<HashMap<Path, Arc<Directory>>>>,
+}
+
+/// Where the entries of a key are found.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    entries: u32,
+    bucket_bits: u8,
+    page_bits: u8,
+}
+
+#[derive(Debug)]
+struct Directory {
+    shapes: [Shape; KEYS.len()],
+    /// For each key column, the number of its first entry among all, then the ends of its buckets.
+    ends: [Vec<u32>; KEYS.len()],
+}
+
+fn hash_of(key: &str) -> u64 {
+    twox_hash::XxHash64::oneshot(0, key.as_bytes())
+}
+
+impl Shape {
+    fn of(entries: usize, rows: u64) -> Self {
+        let pages = rows.div_ceil(PAGE_ROWS as u64).max(1);
+        let buckets = entries.div_ceil(BUCKET_ENTRIES).max(1);
+        let bits = |n: u64| (64 - (n - 1).leading_zeros()) as u8;
+        Self { entries: entries as u32, bucket_bits: bits(buckets as u64), page_bits: bits(pages) }
+    }
+
+    fn buckets(self) -> usize {
+        1 << self.bucket_bits
+    }
+
+    fn bucket(self, hash: u64) -> usize {
+        if self.bucket_bits == 0 { 0 } else { (hash >> (64 - u32::from(self.bucket_bits))) as usize }
+    }
+
+    fn entry(self, hash: u64, page: u32) -> u32 {
+        (hash as u32) << self.page_bits | page
+    }
+
+    /// The page of `entry`, if its hash may be `hash`.
+    fn page(self, hash: u64, entry: u32) -> Option<u32> {
+        let page = entry & ((1u32 << self.page_bits) - 1);
+        (self.entry(hash, page) == entry).then_some(page)
+    }
+}
+
+/// The bytes of the index of a data file with the rows of `batches`; none where the file is too large for one.
+pub fn encode(batches: &[RecordBatch]) -> Option<Vec<u8>> {
+    let rows: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
+    let keys = KEYS.map(|column| places(batches, column));
+    let shapes = [0, 1, 2].map(|key| Shape::of(keys[key].len(), rows));
+    if shapes.iter().any(|shape| shape.page_bits > 20) || rows > u64::from(u32::MAX) {
+        return None;
+    }
+    let mut out = Vec::with_capacity(HEADER_BYTES + keys.iter().map(|k| k.len() * 5).sum::<usize>());
+    out.extend_from_slice(MAGIC);
+    for shape in shapes {
+        out.extend_from_slice(&shape.entries.to_le_bytes());
+        out.extend_from_slice(&[shape.bucket_bits, shape.page_bits, 0, 0]);
+    }
+    for (key, shape) in keys.iter().zip(shapes) {
+        let mut at = 0;
+        for bucket in 0..shape.buckets() {
+            at += key[at..].partition_point(|(hash, _)| shape.bucket(*hash) <= bucket);
+            out.extend_from_slice(&(at as u32).to_le_bytes());
+        }
+    }
+    for (key, shape) in keys.iter().zip(shapes) {
+        key.iter().for_each(|(hash, page)| out.extend_from_slice(&shape.entry(*hash, *page).to_le_bytes()));
+    }
+    Some(out)
+}
+
+/// Each distinct hash and page of `column`, ascending.
+fn places(batches: &[RecordBatch], column: Column) -> Vec<(u64, u32)> {
+    let (mut places, mut from) = (Vec::new(), 0usize);
+    for batch in batches {
+        if let Some(texts) = batch.column_by_name(column.name()).and_then(|c| c.as_string_view_opt()) {
+            let set = texts.iter().enumerate().filter_map(|(row, text)| Some((row, text?)));
+            places.extend(set.map(|(row, text)| (hash_of(text), ((from + row) / PAGE_ROWS) as u32)));
+        }
+        from += batch.num_rows();
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+impl Directory {
+    /// Bytes of the header and the directories that `head` begins with; none when it begins no index.
+    fn length(head: &[u8]) -> Option<usize> {
+        let shapes = Self::shapes(head)?;
+        Some(HEADER_BYTES + shapes.iter().map(|shape| shape.buckets() * 4).sum::<usize>())
+    }
+
+    fn shapes(head: &[u8]) -> Option<[Shape; KEYS.len()]> {
+        let header = head.get(..HEADER_BYTES)?.strip_prefix(MAGIC)?;
+        let shape = |key: usize| {
+            let bytes = &header[key * 8..key * 8 + 8];
+            let entries = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+            Shape { entries, bucket_bits: bytes[4].min(31), page_bits: bytes[5].min(31) }
+        };
+        Some([shape(0), shape(1), shape(2)])
+    }
+
+    fn parse(head: &[u8]) -> Option<Self> {
+        let shapes = Self::shapes(head)?;
+        let mut rest = head.get(HEADER_BYTES..Self::length(head)?)?;
+        let ends = shapes.map(|shape| {
+            let (own, other) = rest.split_at(shape.buckets() * 4);
+            rest = other;
+            own.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]])).collect::<Vec<_>>()
+        });
+        Some(Self { shapes, ends })
+    }
+
+    /// The bytes of the bucket of `hash` among the entries of key column `key`.
+    fn bucket(&self, key: usize, hash: u64) -> Range<u64> {
+        let directories = self.ends.iter().map(|ends| ends.len() * 4).sum::<usize>();
+        let before: u64 = self.shapes[..key].iter().map(|shape| u64::from(shape.entries) * 4).sum();
+        let start = (HEADER_BYTES + directories) as u64 + before;
+        let bucket = self.shapes[key].bucket(hash);
+        let from = bucket.checked_sub(1).map_or(0, |b| self.ends[key][b]);
+        start + u64::from(from) * 4..start + u64::from(self.ends[key][bucket]) * 4
+    }
+}
+
+impl Indexes {
+    /// The indexes in `folder`.
+    pub fn new(folder: Path) -> Self {
+        Self { folder, directories: Arc::default() }
+    }
+
+    /// Where the index of the data file at `path` is.
+    pub fn path_of(&self, path: &Path) -> Path {
+        self.folder.clone().join(format!("{}.idx", path.filename().unwrap_or_default()))
+    }
+
+    /// For each of `files`, the pages that may hold one of `values` in `column`, ascending; none where no index
+    /// tells: it is missing, broken or cannot be read, and the data file answers as well.
+    pub async fn pages(
+        &self,
+        objects: &Arc<dyn ObjectStore>,
+        files: &[&DataFile],
+        column: Column,
+        values: &[String],
+    ) -> Vec<Option<Vec<u32>>> {
+        let Some(key) = KEYS.iter().position(|k| *k == column) else { return vec![None; files.len()] };
+        let hashes: Vec<u64> = values.iter().map(|value| hash_of(value)).collect();
+        let looks = files.iter().map(|file| self.pages_in(objects, file, key, &hashes)).collect::<Vec<_>>();
+        stream::iter(looks).buffered(READ_AHEAD).collect().await
+    }
+
+    async fn pages_in(
+        &self,
+        objects: &Arc<dyn ObjectStore>,
+        file: &DataFile,
+        key: usize,
+        hashes: &[u64],
+    ) -> Option<Vec<u32>> {
+        let path = self.path_of(&file.path);
+        let directory = self.directory(objects, &path).await?;
+        let buckets = hashes.iter().map(|hash| (*hash, directory.bucket(key, *hash)));
+        let buckets: Vec<(u64, Range<u64>)> = buckets.filter(|(_, range)| !range.is_empty()).collect();
+        let ranges: Vec<Range<u64>> = buckets.iter().map(|(_, range)| range.clone()).collect();
+        let read = match ranges.is_empty() {
+            true => Vec::new(),
+            false => objects.get_ranges(&path, &ranges).await.ok()?,
+        };
+        let mut pages = Vec::new();
+        for ((hash, _), bytes) in buckets.iter().zip(&read) {
+            let entries = bytes.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+            pages.extend(entries.filter_map(|entry| directory.shapes[key].page(*hash, entry)));
+        }
+        pages.sort_unstable();
+        pages.dedup();
+        Some(pages)
+    }
+
+    async fn directory(&self, objects: &Arc<dyn ObjectStore>, path: &Path) -> Option<Arc<Directory>> {
+        if let Some(known) = self.directories.lock().unwrap_or_else(|e| e.into_inner()).get(path) {
+            return Some(known.clone());
+        }
+        let mut head = objects.get_range(path, 0..HEAD_BYTES).await.ok()?;
+        if let Some(length) = Directory::length(&head).filter(|n| *n as u64 > HEAD_BYTES) {
+            head = objects.get_range(path, 0..length as u64).await.ok()?;
+        }
+        let found = Arc::new(Directory::parse(&head)?);
+        self.directories.lock().unwrap_or_else(|e| e.into_inner()).insert(path.clone(), found.clone());
+        Some(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use arrow::array::{ArrayRef, StringViewArray};
+    use object_store::PutPayload;
+    use object_store::memory::InMemory;
+
+    use super::*;
+
+    fn batch(from: usize, rows: usize) -> RecordBatch {
+        let text = |name: &'static str, of: &dyn Fn(usize) -> Option<String>| {
+            (name, Arc::new(StringViewArray::from_iter((from..from + rows).map(of))) as ArrayRef)
+        };
+        RecordBatch::try_from_iter_with_nullable(
+            [
+                text("event_id", &|row| Some(format!("e{row}"))),
+                text("action_id", &|row| (row % 3 > 0).then(|| format!("a{}", row / 7 % 9_000))),
+                text("record_id", &|row| Some(format!("r{}", row % 11))),
+            ]
+            .map(|(name, array)| (name, array, true)),
+        )
+        .unwrap()
+    }
+
+    fn file(rows: u64) -> DataFile {
+        let (month, range) = ("2026-01".to_owned(), (0, 0));
+        let path = Path::from("t/events/occurred_month=2026-01/part-1.parquet");
+        DataFile { path, bytes: 1, rows, month, seq: range, occurred_at: range, recorded_at: range }
+    }
+
+    async fn indexes(batches: &[RecordBatch]) -> (Arc<dyn ObjectStore>, Indexes, DataFile) {
+        let objects: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let indexes = Indexes::new(Path::from("t/index"));
+        let file = file(batches.iter().map(|b| b.num_rows() as u64).sum());
+        let bytes = encode(batches).unwrap();
+        objects.put(&indexes.path_of(&file.path), PutPayload::from(bytes)).await.unwrap();
+        (objects, indexes, file)
+    }
+
+    #[tokio::test]
+    async fn every_page_that_holds_a_key_is_found_and_hardly_any_other() {
+        let batches = [batch(0, 50_000), batch(50_000, 41_234)];
+        let (objects, indexes, file) = indexes(&batches).await;
+        let mut false_pages = 0;
+        for column in KEYS {
+            for row in (0..91_234).step_by(1_009) {
+                let all = |b: &RecordBatch| -> Vec<Option<String>> {
+                    let texts = b.column_by_name(column.name()).unwrap().as_string_view().clone();
+                    texts.iter().map(|t| t.map(str::to_owned)).collect()
+                };
+                let texts: Vec<Option<String>> = batches.iter().flat_map(all).collect();
+                let Some(key) = texts[row].clone() else { continue };
+                let holds = texts.iter().enumerate().filter(|(_, text)| **text == Some(key.clone()));
+                let expected: BTreeSet<u32> = holds.map(|(row, _)| (row / PAGE_ROWS) as u32).collect();
+                let pages = indexes.pages(&objects, &[&file], column, &[key]).await;
+                let found: BTreeSet<u32> = pages[0].clone().unwrap().into_iter().collect();
+                assert!(found.is_superset(&expected), "{} row {row}", column.name());
+                false_pages += found.len() - expected.len();
+            }
+        }
+        assert!(false_pages <= 2, "{false_pages}");
+    }
+
+    #[tokio::test]
+    async fn a_missing_or_broken_index_tells_nothing() {
+        let (objects, indexes, file) = indexes(&[batch(0, 100)]).await;
+        let ask = async |indexes: &Indexes| {
+            let values = ["e5".to_owned(), "nobody".to_owned()];
+            indexes.pages(&objects, &[&file], Column::EventId, &values).await
+        };
+        assert_eq!(ask(&indexes).await, [Some(vec![0])]);
+        for bytes in [&b""[..], b"PRBIDX01", b"something else that is long enough to hold a header"] {
+            let broken = Indexes::new(Path::from("t/index"));
+            objects.put(&broken.path_of(&file.path), PutPayload::from(bytes.to_vec())).await.unwrap();
+            assert_eq!(ask(&broken).await, [None]);
+        }
+        objects.delete(&indexes.path_of(&file.path)).await.unwrap();
+        assert_eq!(ask(&Indexes::new(Path::from("t/index"))).await, [None]);
+    }
+}
