@@ -33,12 +33,11 @@ with successes as (
 undone as (
     select distinct s.seq
     from successes as s
-    inner join events as b
+    inner join action_events as b
         on b.action_id = s.action_id
         and b.event_order > s.previous_order
         and b.event_order < s.event_order
     where b.event_type = 'action.rolled_back'
-      and b.environment = 'production'
       and b.outcome = 'succeeded'
 )
 select

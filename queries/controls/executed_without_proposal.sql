@@ -24,15 +24,12 @@ with proposals as (
     select
         action_id,
         min(event_order) as first_order
-    from events
-    where environment = 'production'
-      and (
-          event_type = 'action.proposed'
-          or (
-              event_type = 'action.executed'
-              and (reason_code is not null or confidence is not null or decision is not null)
-          )
-      )
+    from action_events
+    where event_type = 'action.proposed'
+       or (
+           event_type = 'action.executed'
+           and (reason_code is not null or confidence is not null or decision is not null)
+       )
     group by action_id
 )
 select

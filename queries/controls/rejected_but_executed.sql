@@ -25,12 +25,10 @@ with outcomes as (
         x.seq,
         max(e.event_order) as outcome_order
     from approvals as x
-    inner join events as e
+    inner join action_events as e
         on e.action_id = x.action_id
         and e.event_order <= x.event_order
     where e.policy_outcome is not null
-      and e.environment = 'production'
-      and e.event_type not like 'evidence.%'
     group by x.seq
 ),
 executions as (
@@ -41,7 +39,7 @@ executions as (
         coalesce(e.policy_outcome = 'blocked', false) as is_blocked
     from approvals as x
     left join outcomes as o on o.seq = x.seq
-    left join events as e on e.action_id = x.action_id and e.event_order = o.outcome_order
+    left join action_events as e on e.action_id = x.action_id and e.event_order = o.outcome_order
     where x.executed_at >= $period_start
       and x.executed_at < $period_end
 )

@@ -13,6 +13,9 @@
 --           reviewer          utf8
 --           review_opened_at  timestamp
 --           outcome           utf8
+--           policy_outcome    utf8
+--           reason_code       utf8
+--           confidence        float64
 -- needs:    events with action_id
 -- why:      what the engine says about the evidence itself is no part of an action.
 
@@ -28,7 +31,10 @@ select
     decision,
     reviewer,
     review_opened_at,
-    outcome
+    outcome,
+    policy_outcome,
+    reason_code,
+    confidence
 from events
 where action_id is not null
   and environment = 'production'

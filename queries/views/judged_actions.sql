@@ -43,10 +43,22 @@
 --           rule that a matching one outranks cannot. `policy_ruling` says so for one action: joined with
 --           rules, every row would meet every rule.
 
-with judged as (
+-- Policies and phases come first: a join without equality holds in memory the side that it names first.
+with timed_events as (
     select
-        g.phase,
+        e.*,
+        p.version as policy_version,
+        p.effective_from as policy_from,
+        p.is_default as is_default_policy,
+        p.document
+    from policies as p
+    inner join action_events as e
+        on e.occurred_at >= p.effective_from and e.occurred_at < p.effective_to
+),
+told as (
+    select
         a.action_id,
+        a.proposal_order,
         e.seq,
         e.event_order,
         e.occurred_at,
@@ -71,22 +83,26 @@ with judged as (
         a.confidence,
         a.threshold,
         a.policy_outcome,
-        p.version as policy_version,
-        p.effective_from as policy_from,
-        p.is_default as is_default_policy,
+        e.policy_version,
+        e.policy_from,
+        e.is_default_policy,
         policy_ruling(
-            p.document, a.workflow, a.permission_area, a.permission_level, a.system, a.record_type,
+            e.document, a.workflow, a.permission_area, a.permission_level, a.system, a.record_type,
             a.field, a.operation, a.issue_type, a.amount, a.currency, a.policy_outcome
         ) as ruling
     from actions as a
-    inner join action_events as e on e.action_id = a.action_id
-    inner join policies as p
-        on e.occurred_at >= p.effective_from and e.occurred_at < p.effective_to
-    cross join (values ('proposal'), ('decision'), ('execution')) as g (phase)
+    inner join timed_events as e on e.action_id = a.action_id
+),
+judged as (
+    select
+        g.phase,
+        t.*
+    from (values ('proposal'), ('decision'), ('execution')) as g (phase)
+    cross join told as t
     where case g.phase
-        when 'proposal' then e.event_order = a.proposal_order
-        when 'decision' then e.decision is not null
-        else e.event_type = 'action.executed' and e.outcome in ('succeeded', 'partial', 'unknown')
+        when 'proposal' then t.event_order = t.proposal_order
+        when 'decision' then t.decision is not null
+        else t.event_type = 'action.executed' and t.outcome in ('succeeded', 'partial', 'unknown')
     end
 )
 select

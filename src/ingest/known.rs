@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
@@ -110,12 +112,14 @@ impl Known {
                 snapshot.files.iter().filter(|f| f.seq.1 >= upto).map(|f| f.month.as_str()).collect::<HashSet<_>>();
             self.months.retain(|month, _| !changed.contains(month.as_str()));
         }
-        for batch in &snapshot.journal {
-            let rows = Rows::new(batch)?;
-            let last = rows.len().checked_sub(1).and_then(|row| rows.long(Column::Seq, row));
-            if last.is_some_and(|seq| seq >= self.upto) {
-                self.insert(&rows);
+        // They are in order: what this writer has not seen stands at the end, and a long journal is not walked through.
+        for batch in snapshot.journal.iter().rev() {
+            let last = batch.num_rows().checked_sub(1);
+            let seqs = batch.column(Column::Seq as usize).as_primitive::<Int64Type>();
+            if last.is_some_and(|row| seqs.value(row) < self.upto) {
+                break;
             }
+            self.insert(&Rows::new(batch)?);
         }
         self.upto = self.upto.max(snapshot.size);
         Ok(())

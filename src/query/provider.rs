@@ -242,13 +242,15 @@ impl<'a> Ask<'a> {
         let filtered: HashSet<&str> = filters.iter().flat_map(Expr::column_refs).map(|c| c.name.as_str()).collect();
         let projected = projection.map_or(schema.fields().len(), Vec::len);
         let is_selective = filters.iter().any(is_selective);
+        // What most rows pass is cheaper to test behind the scan.
+        let is_equality = filters.iter().any(|filter| equated(filter).is_some());
         Self {
             projection: projection.cloned(),
             filters,
             // With filters above the scan, the first `limit` rows are not those that were asked for.
             limit: if filters.is_empty() { limit } else { None },
             sees_order: sees(Column::OccurredAt) && sees(Column::Seq),
-            filters_late: is_selective || projected >= filtered.len() + LATE_COLUMNS,
+            filters_late: is_selective || is_equality && projected >= filtered.len() + LATE_COLUMNS,
         }
     }
 }
@@ -271,12 +273,17 @@ fn looked_up(column: Column, filters: &[Expr]) -> Option<(Column, Vec<String>)> 
 }
 
 fn is_selective(filter: &Expr) -> bool {
+    equated(filter).is_some_and(|column| SELECTIVE.contains(&column))
+}
+
+/// The column that `filter` restricts to one or a few values.
+fn equated(filter: &Expr) -> Option<Column> {
     let column = match filter {
         Expr::BinaryExpr(e) if e.op == Operator::Eq => e.left.try_as_col().or_else(|| e.right.try_as_col()),
         Expr::InList(list) if !list.negated => list.expr.try_as_col(),
         _ => None,
     };
-    column.and_then(|c| Column::named(&c.name)).is_some_and(|c| SELECTIVE.contains(&c))
+    column.and_then(|c| Column::named(&c.name)).filter(|column| *column != Column::Environment)
 }
 
 #[async_trait]
