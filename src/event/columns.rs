@@ -270,7 +270,7 @@ impl Names {
         let bytes = name.as_bytes();
         let at = |i: usize| u32::from(bytes.get(i).copied().unwrap_or(0));
         let key = at(0) ^ at(bytes.len() / 2) << 8 ^ at(bytes.len().wrapping_sub(1)) << 16 ^ at(bytes.len() / 3) << 24;
-        (key ^ bytes.len() as u32 * 0x0101).wrapping_mul(multiplier) as usize >> 22
+        (key ^ (bytes.len() as u32 * 0x0101)).wrapping_mul(multiplier) as usize >> 22
     }
 
     fn get(&self, name: &str) -> Option<Column> {

@@ -204,7 +204,7 @@ impl<'a> Draft<'a> {
 }
 
 fn has_control(text: &str) -> bool {
-    let is_suspect = |byte: u8| byte < 0x20 || byte >= 0x7f;
+    let is_suspect = |byte: u8| !(0x20..0x7f).contains(&byte);
     text.bytes().any(is_suspect) && text.chars().any(char::is_control)
 }
 

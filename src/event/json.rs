@@ -138,7 +138,7 @@ fn expected(kind: Kind) -> &'static str {
 /// Entries that are no objects, have other keys than the four, or repeat one.
 pub fn read_inputs(raw: &str) -> Result<Vec<Input>, Reason> {
     let entries = jcs::elements(raw).map_err(|_| "`inputs` is no array".to_owned())?;
-    entries.into_iter().map(|entry| read_input(entry)).collect()
+    entries.into_iter().map(read_input).collect()
 }
 
 fn read_input(raw: &str) -> Result<Input, Reason> {

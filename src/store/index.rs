@@ -10,7 +10,7 @@
 //!         | per key column: entries u32…, an entry being the low bits of the hash above the number of the page
 //! ```
 //! Numbers are little-endian. The high bits of the hash (XXH64, seed 0) choose the bucket; a bucket has about
-//! [`BUCKET_ENTRIES`] entries, so that a look-up reads one directory, which is kept, and two kilobytes.
+//! 512 entries, so that a look-up reads one directory, which is kept, and two kilobytes.
 
 use std::collections::HashMap;
 use std::ops::Range;
