@@ -19,44 +19,42 @@
 --           back. Untestable: the old value was not captured (or erased since), or the write before
 --           left it open: partial, unknown, no new value.
 
-with executions as (
+with restored as (
     select
         b.event_order,
-        x.old_value,
-        row_number() over (partition by b.event_order order by x.event_order desc) as place
-    from action_events as b
-    inner join events as x on x.action_id = b.action_id
+        max(x.event_order) as execution_order
+    from events as b
+    inner join judged_actions as j on j.action_id = b.action_id and j.phase = 'execution'
+    inner join events as x on x.event_order = j.event_order
     where b.event_type = 'action.rolled_back'
-      and x.event_type = 'action.executed'
-      and x.environment = 'production'
-      and x.outcome in ('succeeded', 'partial', 'unknown')
+      and b.environment = 'production'
       and x.event_order < b.event_order
       and x.old_value is not null
+    group by b.event_order
 ),
-restored as (
-    select
-        event_order,
-        old_value
-    from executions
-    where place = 1
-),
-told as (
+writes as (
     select
         e.seq,
         e.event_order,
         e.occurred_at,
-        e.event_type,
         e.action_id,
-        e.outcome,
-        e.old_value,
-        e.new_value,
         case when e.event_type = 'record.corrected' then e.workflow else a.workflow end as workflow,
         case when e.event_type = 'record.corrected' then e.system else a.system end as system,
         case when e.event_type = 'record.corrected' then e.record_type else a.record_type end as record_type,
         case when e.event_type = 'record.corrected' then e.record_id else a.record_id end as record_id,
-        case when e.event_type = 'record.corrected' then e.field else a.field end as field
-    from actions as a
-    right join events as e on e.action_id = a.action_id
+        case when e.event_type = 'record.corrected' then e.field else a.field end as field,
+        e.old_value,
+        case
+            when e.event_type = 'record.corrected' then e.new_value
+            when e.outcome <> 'succeeded' then null
+            when e.event_type = 'action.rolled_back'
+                then coalesce(e.new_value, x.old_value)
+            else e.new_value
+        end as new_value
+    from events as e
+    left join actions as a on a.action_id = e.action_id
+    left join restored as r on r.event_order = e.event_order
+    left join events as x on x.event_order = r.execution_order
     where e.environment = 'production'
       and (
           e.event_type = 'record.corrected'
@@ -65,27 +63,6 @@ told as (
               and e.outcome in ('succeeded', 'partial', 'unknown')
           )
       )
-),
-writes as (
-    select
-        t.seq,
-        t.event_order,
-        t.occurred_at,
-        t.action_id,
-        t.workflow,
-        t.system,
-        t.record_type,
-        t.record_id,
-        t.field,
-        t.old_value,
-        case
-            when t.event_type = 'record.corrected' then t.new_value
-            when t.outcome <> 'succeeded' then null
-            when t.event_type = 'action.rolled_back' then coalesce(t.new_value, r.old_value)
-            else t.new_value
-        end as new_value
-    from restored as r
-    right join told as t on t.event_order = r.event_order
 ),
 chained as (
     select

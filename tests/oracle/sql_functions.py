@@ -31,6 +31,12 @@ CHART = pa.list_(pa.struct(
 EWMA = pa.list_(pa.struct([(name, NUMBER) for name in ("ewma", "sd", "low", "high")]))
 THRESHOLD_FIELDS = [("threshold", NUMBER), ("chosen", WHOLE), ("correct", WHOLE), ("lower_bound", NUMBER)]
 THRESHOLD = pa.struct(THRESHOLD_FIELDS)
+RULING = pa.struct([("level", WHOLE), ("is_level_in_need", TRUTH), ("needs_approval", TRUTH), ("because", PLAIN)])
+CASE = (
+    "workflow", "permission_area", "permission_level", "system", "record_type", "field", "operation", "issue_type",
+    "amount", "currency", "policy_outcome",
+)
+CASE_TYPES = {"permission_level": WHOLE, "amount": pa.decimal128(18, 2)}
 WHOLES, NUMBERS, TRUTHS, TEXTS = (pa.list_(kind) for kind in (WHOLE, NUMBER, TRUTH, TEXT))
 
 
@@ -84,6 +90,25 @@ def threshold(p, y, target, alpha):
     return statistics.threshold_for_precision(p, y, target, alpha) or nothing
 
 
+def policy_ruling(document, *case):
+    """What the oracle says of a case; what is null is not known of it."""
+    policy = {"rules": policy_oracle.parse(document)}
+    thing = {name: value for name, value in zip(CASE, case, strict=True) if value is not None}
+    level, is_level_in_need = policy_oracle.level_of(policy, thing), policy_oracle.is_level_in_need(policy, thing)
+    required = [r for r in policy_oracle.rules_of(policy, "approval_required") if policy_oracle.requires_approval(r, thing)]
+    reasons = [
+        "policy_outcome approval_required" if thing.get("policy_outcome") == "approval_required" else None,
+        f"level {level}" if is_level_in_need else None,
+        min(required, key=policy_oracle.rank)["name"] if required else None,
+    ]
+    return {
+        "level": level,
+        "is_level_in_need": is_level_in_need,
+        "needs_approval": policy_oracle.needs_approval(policy, thing),
+        "because": "; ".join(reason for reason in reasons if reason) or None,
+    }
+
+
 FUNCTIONS = {
     "wilson_low": (wilson_low, [WHOLE] * 2, NUMBER),
     "wilson_high": (wilson_high, [WHOLE] * 2, NUMBER),
@@ -120,6 +145,13 @@ def register(session):
         session.register_udf(datafusion.udf(by_row(formula, output), inputs, output, "immutable", name))
     default_policy = lambda: pa.array([policy_oracle.default_document()], PLAIN)
     session.register_udf(datafusion.udf(default_policy, [], PLAIN, "immutable", "default_policy"))
+    inputs = [TEXT] + [CASE_TYPES.get(name, TEXT) for name in CASE]
+    session.register_udf(datafusion.udf(rulings, inputs, RULING, "immutable", "policy_ruling"))
+
+
+def rulings(*columns):
+    """One ruling a row, whatever is null in it."""
+    return pa.array([policy_ruling(*row) for row in zip(*(column.to_pylist() for column in columns))], RULING)
 
 
 def by_row(formula, output):
