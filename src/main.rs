@@ -7,20 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    keep_memory();
+    probity::cli::keep_memory();
     probity::cli::main()
-}
-
-/// Lets the allocator use large pages and keep what was freed: a batch is freed when the next one is allocated, and
-/// a fifth of an ingest went into the kernel clearing the same pages again. A command ends before that matters.
-fn keep_memory() {
-    use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set, mi_option_set_enabled, mi_option_t};
-    /// `mi_option_purge_delay` of mimalloc.h, which the bindings leave out.
-    const PURGE_DELAY: mi_option_t = 15;
-    const NEVER: std::ffi::c_long = -1;
-    // SAFETY: both functions store a number, may be called at any time, and do nothing for an option they lack.
-    unsafe {
-        mi_option_set_enabled(mi_option_large_os_pages, true);
-        mi_option_set(PURGE_DELAY, NEVER);
-    }
 }

@@ -32,6 +32,7 @@ impl Ask {
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    probity::cli::keep_memory();
     // Cargo passes `--bench` to every bench target.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {

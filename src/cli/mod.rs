@@ -9,6 +9,7 @@ mod demo;
 mod ingest;
 mod input;
 mod maintain;
+mod memory;
 pub mod output;
 mod policy;
 mod query;
@@ -31,6 +32,7 @@ use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
 use args::{Cli, Command, Global, PolicyCommand, ReportCommand};
+pub use memory::keep_memory;
 use output::Output;
 
 /// How a command ended.

@@ -69,32 +69,25 @@ pub struct Bar(ProgressBar);
 impl Bar {
     /// A bar over bytes; a spinner where the length is unknown.
     pub fn bytes(out: &Output, name: &str, length: Option<u64>) -> Self {
-        if out.is_quiet || out.is_json || !io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
+        match length {
+            Some(_) => {
+                Self::drawn(out, name, length, "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}")
+            }
+            None => Self::drawn(out, name, None, "{prefix} {spinner} {bytes} {bytes_per_sec} {msg}"),
         }
-        let bar = match length {
-            Some(length) => ProgressBar::new(length),
-            None => ProgressBar::new_spinner(),
-        };
-        bar.set_draw_target(ProgressDrawTarget::stderr());
-        let template = match length {
-            Some(_) => "{prefix} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta} {msg}",
-            None => "{prefix} {spinner} {bytes} {bytes_per_sec} {msg}",
-        };
-        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.set_prefix(name.to_owned());
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Self(bar)
     }
 
     /// A bar over events.
     pub fn events(out: &Output, name: &str, count: u64) -> Self {
+        Self::drawn(out, name, Some(count), "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta} {msg}")
+    }
+
+    fn drawn(out: &Output, name: &str, length: Option<u64>, template: &str) -> Self {
         if out.is_quiet || out.is_json || !io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let bar = ProgressBar::new(count);
+        let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         bar.set_draw_target(ProgressDrawTarget::stderr());
-        let template = "{prefix} [{bar:30}] {human_pos}/{human_len} {per_sec} {eta} {msg}";
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(name.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));

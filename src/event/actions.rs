@@ -18,8 +18,8 @@ use arrow::compute::{take, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
 use hashbrown::HashMap;
 
+use super::batch::with_own_text;
 use super::columns::{Column, stored_schema};
-use crate::clock::Micros;
 use crate::error::{Error, Result};
 
 /// Which of an action's events a column of the fold is read from.
@@ -280,11 +280,7 @@ fn wrong(column: Column) -> Error {
 /// The values of `column` at `rows`, without the text of the rows that were not taken.
 fn taken(events: &RecordBatch, column: Column, rows: &UInt32Array) -> Result<ArrayRef> {
     let failed = |e| Error::internal(format!("cannot take column `{}` of a fold", column.name())).because(e);
-    let array = take(column_of(events, column)?, rows, None).map_err(failed)?;
-    Ok(match array.as_string_view_opt() {
-        Some(text) => Arc::new(text.gc()),
-        None => array,
-    })
+    take(column_of(events, column)?, rows, None).map(|array| with_own_text(&array)).map_err(failed)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -507,15 +503,5 @@ impl<'a> View<'a> {
 pub fn rows_of(events: &RecordBatch, rows: &UInt32Array) -> Result<RecordBatch> {
     let failed = |e| Error::internal("cannot take events").because(e);
     let taken = take_record_batch(events, rows).map_err(failed)?;
-    let columns = taken.columns().iter().map(|column| match column.as_string_view_opt() {
-        Some(text) => Arc::new(text.gc()) as ArrayRef,
-        None => column.clone(),
-    });
-    RecordBatch::try_new(taken.schema(), columns.collect()).map_err(failed)
-}
-
-/// Smallest `first_event_at` of folded actions, microseconds.
-pub fn first_event_at(actions: &RecordBatch) -> Option<Micros> {
-    let column = actions.column_by_name("first_event_at")?;
-    arrow::compute::min(column.as_primitive_opt::<TimestampMicrosecondType>()?)
+    RecordBatch::try_new(taken.schema(), taken.columns().iter().map(with_own_text).collect()).map_err(failed)
 }

@@ -188,6 +188,14 @@ pub fn null_column(data_type: &DataType, len: usize) -> ArrayRef {
     column.slice(0, len)
 }
 
+/// `column` without the text of rows that are not in it: a view keeps alive, and counts, all that it was cut from.
+pub fn with_own_text(column: &ArrayRef) -> ArrayRef {
+    match column.as_string_view_opt() {
+        Some(text) => Arc::new(text.gc()),
+        None => column.clone(),
+    }
+}
+
 /// Bytes of memory that the values of `batch` take; columns without a value share theirs.
 pub fn bytes_of(batch: &RecordBatch) -> usize {
     let used = batch.columns().iter().filter(|column| column.null_count() < column.len());

@@ -183,7 +183,7 @@ impl<R: Read> JsonDecoder<R> {
         let consumed = self.records.bytes_read();
         // The next batch is about as large: growing step by step would copy it several times.
         self.raw_bytes = raw.len() + raw.len() / 8;
-        let found = (gathered.len() > 0).then(|| gathered.finish_rows());
+        let found = (gathered.len() > 0).then(|| gathered.builder.finish());
         self.builder = gathered.builder;
         Ok(found.map(|rows| Incoming {
             rows,
@@ -310,10 +310,6 @@ impl Gathered {
     fn refuse(&mut self, entry: Refused, bytes: usize) {
         self.refused_bytes += bytes as u64;
         self.refused.push(entry);
-    }
-
-    fn finish_rows(&mut self) -> RecordBatch {
-        self.builder.finish()
     }
 
     fn finish(mut self) -> Option<(RecordBatch, Vec<Origin>, Vec<Refused>)> {

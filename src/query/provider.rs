@@ -33,6 +33,7 @@ use object_store::ObjectStore;
 use super::files::{self, Extent, Place};
 use crate::error::Error;
 use crate::event::Column;
+use crate::event::batch::with_own_text;
 use crate::event::columns::stored_schema;
 use crate::limits::PAGE_ROWS;
 use crate::store::index::{Indexes, KEYS};
@@ -361,11 +362,7 @@ impl Journal {
 /// `batch` with views onto its own text only: otherwise each batch would count the whole journal as its
 /// memory, and sorting a few rows would spill.
 fn compact(batch: &RecordBatch) -> Result<RecordBatch> {
-    let columns = batch.columns().iter().map(|column| match column.as_string_view_opt() {
-        Some(text) => Arc::new(text.gc()) as ArrayRef,
-        None => column.clone(),
-    });
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect())?)
+    Ok(RecordBatch::try_new(batch.schema(), batch.columns().iter().map(with_own_text).collect())?)
 }
 
 fn extent(batch: &RecordBatch, schema: &SchemaRef) -> Result<Extent> {

@@ -29,7 +29,7 @@ use crate::store::snapshot::Snapshot;
 const ACTION_EVENTS: &str = "action_events";
 const REVIEWED: &str = "reviewed";
 const REPAIRS: &str = "repairs";
-/// Views that a window restricts; each is computed once for a window, because all others read them.
+/// Views that a window restricts. A session of many questions computes each once for a window: all others read them.
 const WINDOWED: [&str; 4] = [ACTIONS, ACTION_EVENTS, REPAIRS, REVIEWED];
 /// Views that read each other many times over: written out they are too long to plan, and quick to compute.
 const DEEP: [&str; 6] = ["policies", "policy_rules", "judged_actions", "decisions", "approvals", "action_evidence"];

@@ -59,7 +59,8 @@ struct Directory {
     ends: [Vec<u32>; KEYS.len()],
 }
 
-fn hash_of(key: &str) -> u64 {
+/// XXH64 of a key, seed 0: part of the format.
+pub(super) fn hash_of(key: &str) -> u64 {
     twox_hash::XxHash64::oneshot(0, key.as_bytes())
 }
 

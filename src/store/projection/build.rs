@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::event::actions::{READ_BY, event_columns, fold, of_actions, rows_of};
 use crate::event::columns::stored_schema;
+use crate::store::index::hash_of;
 use crate::store::parquet::{RowsWith, scan};
 use crate::store::snapshot::{DataFile, Snapshot};
 
@@ -132,10 +133,6 @@ async fn last_buckets(snapshot: &Snapshot, size: i64) -> Result<Arc<HashMap<u64,
     let pairs = keys.windows(2).filter(|pair| pair[0] >> BUCKET_BITS == pair[1] >> BUCKET_BITS);
     // Keys of one hash ascend by bucket: the last insertion is the last bucket.
     Ok(Arc::new(pairs.map(|pair| (pair[1] >> BUCKET_BITS, pair[1] as u16)).collect()))
-}
-
-fn hash_of(action: &str) -> u64 {
-    twox_hash::XxHash64::oneshot(0, action.as_bytes())
 }
 
 fn events_schema() -> SchemaRef {

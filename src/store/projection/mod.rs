@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::object::object_error;
 use super::snapshot::Snapshot;
-use crate::clock::{Micros, SECOND};
+use crate::clock::SECOND;
 use crate::error::{Error, Result};
 use crate::limits::{PROJECTION_SEGMENTS, PROJECTION_SLACK_EVENTS, VACUUM_GRACE_SECONDS};
 pub use segment::Segment;
@@ -78,7 +78,6 @@ struct Named {
     file: String,
     bytes: u64,
     rows: u64,
-    first_event_at: Micros,
     /// Rows that later segments replace, a Roaring bitmap in base64.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     replaced: String,
@@ -144,8 +143,7 @@ fn parse(bytes: &[u8], folder: &Path) -> Option<Projection> {
             text => RoaringBitmap::deserialize_from(BASE64.decode(text).ok()?.as_slice()).ok()?,
         };
         let path = folder.clone().join(named.file);
-        let (bytes, rows, first_event_at) = (named.bytes, named.rows, named.first_event_at);
-        Some(Segment { path, bytes, rows, first_event_at, replaced: Arc::new(replaced) })
+        Some(Segment { path, bytes: named.bytes, rows: named.rows, replaced: Arc::new(replaced) })
     };
     let segments = manifest.segments.into_iter().map(segment).collect::<Option<_>>()?;
     (manifest.format == FORMAT).then_some(Projection { covers: manifest.covers, segments })
@@ -163,7 +161,6 @@ fn print(projection: &Projection) -> Result<Vec<u8>> {
             file: segment.path.filename().unwrap_or_default().to_owned(),
             bytes: segment.bytes,
             rows: segment.rows,
-            first_event_at: segment.first_event_at,
             replaced: BASE64.encode(replaced),
         });
     }

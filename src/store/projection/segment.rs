@@ -3,7 +3,6 @@
 //! In: rows of [`action_schema`]. Out: a file, and the places of given actions in it. Invariant: a segment never
 //! changes; a row that a later event made untrue is listed beside it as replaced.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::AsArray;
@@ -31,7 +30,7 @@ use crate::event::actions::action_schema;
 use crate::limits::PAGE_ROWS;
 
 /// Rows of a row group of a segment: the unit of pruning by `cohort_at`.
-pub const SEGMENT_GROUP_ROWS: usize = 64 * 1024;
+const SEGMENT_GROUP_ROWS: usize = 64 * 1024;
 /// Columns of a segment that may repeat a sealed value: no statistic may.
 const SEALED: [&str; 4] = ["error", "old_value", "new_value", "last_succeeded_old_value"];
 
@@ -44,8 +43,6 @@ pub struct Segment {
     pub bytes: u64,
     /// Rows in it, the replaced ones included.
     pub rows: u64,
-    /// Earliest event of any of its actions, microseconds.
-    pub first_event_at: Micros,
     /// Rows that a later segment replaces.
     pub replaced: Arc<RoaringBitmap>,
 }
@@ -65,13 +62,12 @@ pub struct Found {
 /// When the store fails.
 pub async fn write(objects: &Arc<dyn ObjectStore>, path: Path, batches: Vec<RecordBatch>) -> Result<Segment> {
     let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-    let first_event_at = batches.iter().filter_map(crate::event::actions::first_event_at).min().unwrap_or(Micros::MIN);
     let encoded = tokio::task::spawn_blocking(move || encode(&batches));
     let bytes = encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
     let length = bytes.len() as u64;
     let options = PutOptions { mode: PutMode::Create, ..Default::default() };
     objects.put_opts(&path, bytes.into(), options).await.map_err(|e| object_error("write", &path, e))?;
-    Ok(Segment { path, bytes: length, rows, first_event_at, replaced: Arc::default() })
+    Ok(Segment { path, bytes: length, rows, replaced: Arc::default() })
 }
 
 fn encode(batches: &[RecordBatch]) -> Result<Bytes> {
@@ -130,11 +126,4 @@ pub async fn find(objects: &Arc<dyn ObjectStore>, segment: &Segment, ids: &Arc<H
         from += batch.num_rows() as u32;
     }
     Ok(found)
-}
-
-/// The rows of a segment by row group, in order.
-pub fn row_groups(rows: u64) -> impl Iterator<Item = Range<u32>> {
-    let rows = rows as u32;
-    let step = SEGMENT_GROUP_ROWS as u32;
-    (0..rows.div_ceil(step)).map(move |group| group * step..rows.min((group + 1) * step))
 }
