@@ -75,7 +75,9 @@ pub const QUERY_ROWS: usize = 1_000_000;
 /// Seconds that a query may run.
 pub const QUERY_SECONDS: u64 = 300;
 /// Bytes of memory of all queries together; sorts, joins and aggregates spill past it.
-pub const QUERY_MEMORY_BYTES: usize = 1_536 * 1024 * 1024;
+pub const QUERY_MEMORY_BYTES: usize = 1_280 * 1024 * 1024;
+/// Events whose actions are judged at a time: joins over more of them would not fit into that memory.
+pub const PIECE_EVENTS: u64 = 1_000_000;
 /// Bytes of temporary files that spilling may write.
 pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 

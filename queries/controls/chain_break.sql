@@ -19,50 +19,36 @@
 --           back. Untestable: the old value was not captured (or erased since), or the write before
 --           left it open: partial, unknown, no new value.
 
-with restored as (
+with writes as (
     select
-        b.event_order,
-        max(x.event_order) as execution_order
-    from events as b
-    inner join judged_actions as j on j.action_id = b.action_id and j.phase = 'execution'
-    inner join events as x on x.event_order = j.event_order
-    where b.event_type = 'action.rolled_back'
-      and b.environment = 'production'
-      and x.event_order < b.event_order
-      and x.old_value is not null
-    group by b.event_order
-),
-writes as (
+        seq,
+        event_order,
+        occurred_at,
+        action_id,
+        workflow,
+        system,
+        record_type,
+        record_id,
+        field,
+        old_value,
+        new_value
+    from action_writes
+    union all
     select
-        e.seq,
-        e.event_order,
-        e.occurred_at,
-        e.action_id,
-        case when e.event_type = 'record.corrected' then e.workflow else a.workflow end as workflow,
-        case when e.event_type = 'record.corrected' then e.system else a.system end as system,
-        case when e.event_type = 'record.corrected' then e.record_type else a.record_type end as record_type,
-        case when e.event_type = 'record.corrected' then e.record_id else a.record_id end as record_id,
-        case when e.event_type = 'record.corrected' then e.field else a.field end as field,
-        e.old_value,
-        case
-            when e.event_type = 'record.corrected' then e.new_value
-            when e.outcome <> 'succeeded' then null
-            when e.event_type = 'action.rolled_back'
-                then coalesce(e.new_value, x.old_value)
-            else e.new_value
-        end as new_value
-    from events as e
-    left join actions as a on a.action_id = e.action_id
-    left join restored as r on r.event_order = e.event_order
-    left join events as x on x.event_order = r.execution_order
-    where e.environment = 'production'
-      and (
-          e.event_type = 'record.corrected'
-          or (
-              e.event_type in ('action.executed', 'action.rolled_back')
-              and e.outcome in ('succeeded', 'partial', 'unknown')
-          )
-      )
+        seq,
+        event_order,
+        occurred_at,
+        action_id,
+        workflow,
+        system,
+        record_type,
+        record_id,
+        field,
+        old_value,
+        new_value
+    from events
+    where event_type = 'record.corrected'
+      and environment = 'production'
 ),
 chained as (
     select

@@ -19,21 +19,7 @@
 --           itself (source `probity`) is numbered by seq. Untestable: a source that numbers none of
 --           its events.
 
-with numbered as (
-    select
-        seq,
-        source,
-        occurred_at,
-        action_id,
-        workflow,
-        source_seq,
-        lag(source_seq) over (partition by source order by source_seq, event_order) as previous_number
-    from events
-    where source <> 'probity'
-      and event_type not like 'evidence.%'
-      and source_seq is not null
-),
-unnumbered as (
+with unnumbered as (
     select
         source,
         min(event_order) as first_order
@@ -44,25 +30,25 @@ unnumbered as (
     having count(source_seq) = 0
 )
 select
-    case when previous_number is null then 'ok' else 'violation' end as result,
-    action_id,
-    seq,
-    occurred_at,
-    workflow,
+    case when r.previous_number is null then 'ok' else 'violation' end as result,
+    e.action_id,
+    e.seq,
+    e.occurred_at,
+    e.workflow,
     cast(null as varchar) as system,
     cast(null as varchar) as record_type,
     cast(null as varchar) as record_id,
     cast(null as varchar) as field,
-    source as actor,
+    r.source as actor,
     case
-        when source_seq - previous_number = 2 then concat('number ', previous_number + 1, ' is missing')
-        when previous_number is not null
-            then concat('numbers ', previous_number + 1, ' to ', source_seq - 1, ' are missing')
+        when r.first_number - r.previous_number = 2 then concat('number ', r.previous_number + 1, ' is missing')
+        when r.previous_number is not null
+            then concat('numbers ', r.previous_number + 1, ' to ', r.first_number - 1, ' are missing')
     end as detail
-from numbered
-where (previous_number is null or source_seq > previous_number + 1)
-  and occurred_at >= $period_start
-  and occurred_at < $period_end
+from source_runs as r
+inner join events as e on e.seq = r.seq
+where e.occurred_at >= $period_start
+  and e.occurred_at < $period_end
 union all
 select
     'untestable' as result,

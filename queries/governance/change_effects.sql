@@ -24,6 +24,7 @@
 --           other_changes       int64    more changes to the workflow in the two windows
 --           status              utf8     no_data, immature, small_sample or ok
 -- needs:    config.changed, and what the metrics need
+-- window:   reviews
 -- why:      a policy judges from its effective_from on, whenever it was applied: around that instant the
 --           numbers may move, and in its period the change is listed. One that never was in force, since
 --           a later one replaced it, counts at its application. A difference is no cause: with

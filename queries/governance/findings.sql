@@ -19,6 +19,7 @@
 --           numerator    int64
 --           denominator  int64
 -- needs:    what the twelve rules need; a rule without data finds nothing
+-- window:   batches
 -- why:      few rules, each with a least count, so that a finding is worth a person's time. Who is asked
 --           to act follows from the cause: rules and prompts are technical, processes and people
 --           business. Nobody is a finding for approving everything: it takes a second sign that the
@@ -53,35 +54,33 @@ limits as (
 ),
 facts as (
     select
-        a.action_id,
-        a.workflow,
-        a.issue_type,
-        a.rule_version,
-        a.prompt_version,
-        a.system,
-        a.record_type,
-        a.record_id,
-        a.field,
-        a.first_decision,
-        a.first_decision_reviewer,
-        cast(a.first_decision_at as bigint)
-            - cast(a.first_decision_review_opened_at as bigint) as duration_us,
-        a.final_decision,
-        a.final_decision_reviewer,
-        a.final_decision_reason_code as reason_code,
-        a.any_attempted,
-        a.last_attempt_outcome,
+        action_id,
+        workflow,
+        issue_type,
+        rule_version,
+        prompt_version,
+        system,
+        record_type,
+        record_id,
+        field,
+        first_decision,
+        first_decision_reviewer,
+        cast(first_decision_at as bigint) - cast(first_decision_review_opened_at as bigint) as duration_us,
+        final_decision,
+        final_decision_reviewer,
+        final_decision_reason_code as reason_code,
+        any_attempted,
+        last_attempt_outcome,
         coalesce(
-            v.verdict,
+            verdict,
             case
-                when v.corrected_at < v.cohort_at + cast(concat($maturity_days, ' days') as interval)
+                when corrected_at < cohort_at + cast(concat($maturity_days, ' days') as interval)
                     then 'true_positive'
             end
         ) as verdict
-    from actions as a
-    inner join verdicts as v on v.action_id = a.action_id
-    where a.cohort_at >= $period_start
-      and a.cohort_at < $period_end
+    from verdicts
+    where cohort_at >= $period_start
+      and cohort_at < $period_end
 ),
 
 -- the same recommendation rejected again and again
@@ -448,7 +447,7 @@ waiting as (
         workflow,
         cohort_at,
         cohort_at + cast(concat($pending_days, ' days') as interval) < $as_of as is_overdue
-    from actions
+    from all_actions
     where has_proposal
       and not has_execution
       and coalesce(final_decision, 'escalated') = 'escalated'
@@ -495,31 +494,44 @@ unnamed_changes as (
     group by workflow
     having bool_or(actor_id is null or actor_kind <> 'human')
 ),
+combinations as (
+    select
+        workflow,
+        prompt_version,
+        rule_version,
+        model_version,
+        min(event_order) as first_order,
+        min(occurred_at) as first_at
+    from events
+    where environment = 'production'
+      and event_type not like 'evidence.%'
+      and event_type <> 'config.changed'
+      and occurred_at < $period_end
+    group by workflow, prompt_version, rule_version, model_version
+),
+named as (
+    select
+        c.workflow,
+        k.kind,
+        case k.kind
+            when 'prompt' then c.prompt_version
+            when 'rule' then c.rule_version
+            when 'model' then c.model_version
+        end as version,
+        c.first_order,
+        c.first_at
+    from combinations as c
+    cross join (values ('prompt'), ('rule'), ('model')) as k (kind)
+),
 versions_seen as (
     select
-        e.workflow,
-        k.kind,
-        case k.kind
-            when 'prompt' then e.prompt_version
-            when 'rule' then e.rule_version
-            when 'model' then e.model_version
-        end as version,
-        min(e.event_order) as first_order,
-        min(e.occurred_at) as first_at
-    from events as e
-    cross join (values ('prompt'), ('rule'), ('model')) as k (kind)
-    where e.environment = 'production'
-      and e.event_type not like 'evidence.%'
-      and e.event_type <> 'config.changed'
-      and e.occurred_at < $period_end
-    group by
-        e.workflow,
-        k.kind,
-        case k.kind
-            when 'prompt' then e.prompt_version
-            when 'rule' then e.rule_version
-            when 'model' then e.model_version
-        end
+        workflow,
+        kind,
+        version,
+        min(first_order) as first_order,
+        min(first_at) as first_at
+    from named
+    group by workflow, kind, version
 ),
 versions_in_order as (
     select
@@ -686,7 +698,7 @@ all_findings as (
 -- who is asked to act
 areas as (
     select workflow, permission_area as area
-    from actions
+    from all_actions
     where workflow is not null and permission_area is not null
     group by workflow, permission_area
     union
@@ -704,21 +716,6 @@ owner_rules as (
     inner join areas as a
         on a.area = r.area and (r.workflow is null or r.workflow = a.workflow)
     where r.kind = 'owner'
-),
-subjects as (
-    select workflow, side
-    from all_findings
-    group by workflow, side
-),
-owners as (
-    select
-        s.workflow,
-        s.side,
-        first_value(r.principal order by r.specificity desc, r.position) as owner
-    from subjects as s
-    inner join owner_rules as r
-        on r.side = s.side and (r.workflow is null or r.workflow = s.workflow)
-    group by s.workflow, s.side
 )
 select
     f.rule,
@@ -730,13 +727,17 @@ select
         case when f.workflow is null then '' else concat(' (workflow ', f.workflow, ')') end,
         '.'
     ) as statement,
-    coalesce(o.owner, 'no owner in the policy') as owner,
+    coalesce(
+        first_value(o.principal order by o.specificity desc, o.position) filter (where o.principal is not null),
+        'no owner in the policy'
+    ) as owner,
     f.advice,
     f.numerator,
     f.denominator
 from all_findings as f
-left join owners as o
-    on o.side = f.side and coalesce(o.workflow, '') = coalesce(f.workflow, '')
+left join owner_rules as o
+    on o.side = f.side and (o.workflow is null or o.workflow = f.workflow)
+group by f.rule, f.severity, f.workflow, f.subject, f.statement, f.side, f.advice, f.numerator, f.denominator
 order by
     case f.severity when 'high' then 0 when 'medium' then 1 else 2 end,
     f.rule, f.workflow, f.subject

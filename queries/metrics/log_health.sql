@@ -16,19 +16,7 @@
 --           killed stored events, but wrote no receipt. Records without a readable time have no day; they are listed under the period in which
 --           they were received. Every environment counts: a lost event is lost anywhere.
 
-with numbered as (
-    select
-        source,
-        occurred_at,
-        recorded_at,
-        source_seq - 1 - lag(source_seq) over (
-            partition by source order by source_seq, event_order
-        ) as missing
-    from events
-    where source_seq is not null
-      and event_type not like 'evidence.%'
-),
-facts as (
+with facts as (
     select
         source,
         day,
@@ -65,19 +53,20 @@ facts as (
       and event_type not like 'evidence.%'
     union all
     select
-        source,
-        to_char(occurred_at, '%Y-%m-%d') as day,
+        r.source,
+        to_char(e.occurred_at, '%Y-%m-%d') as day,
         0 as received,
         0 as accepted,
         0 as duplicate,
         0 as conflict,
         0 as rejected,
         0 as late,
-        missing as gaps
-    from numbered
-    where missing > 0
-      and occurred_at >= $period_start
-      and occurred_at < $period_end
+        r.first_number - r.previous_number - 1 as gaps
+    from source_runs as r
+    inner join events as e on e.seq = r.seq
+    where r.previous_number is not null
+      and e.occurred_at >= $period_start
+      and e.occurred_at < $period_end
 )
 select
     source,

@@ -16,6 +16,8 @@
 --           policy_outcome    utf8
 --           reason_code       utf8
 --           confidence        float64
+--           old_value         utf8
+--           new_value         utf8
 -- needs:    events with action_id
 -- why:      what the engine says about the evidence itself is no part of an action.
 
@@ -34,7 +36,9 @@ select
     outcome,
     policy_outcome,
     reason_code,
-    confidence
+    confidence,
+    old_value,
+    new_value
 from events
 where action_id is not null
   and environment = 'production'

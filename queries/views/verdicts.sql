@@ -1,25 +1,35 @@
 -- question: Was each action right?
 -- grain:    one row per action
 -- params:   none
--- returns:  action_id         utf8
---           workflow          utf8
---           batch_id          utf8
---           system            utf8
---           record_type       utf8
---           record_id         utf8
---           cohort_at         timestamp
---           is_unresolved     boolean    pending for rates of the final decision
---           verdict           utf8       label, else true_positive or false_positive; null when open
---           corrected_at      timestamp  of a rejection: first correction after it
---           issue_type        utf8       of the action, as all that follow
---           rule_version      utf8
---           prompt_version    utf8
---           model_version     utf8
---           segment           utf8
---           permission_level  int8
---           permission_area   utf8
---           operation         utf8
---           confidence        float64
+-- returns:  action_id                        utf8
+--           workflow                         utf8
+--           batch_id                         utf8
+--           system                           utf8
+--           record_type                      utf8
+--           record_id                        utf8
+--           cohort_at                        timestamp
+--           is_unresolved                    boolean    pending for rates of the final decision
+--           verdict                          utf8       label, else true_positive or false_positive; null when open
+--           corrected_at                     timestamp  of a rejection: first correction after it
+--           issue_type                       utf8       of the action, as all that follow
+--           rule_version                     utf8
+--           prompt_version                   utf8
+--           model_version                    utf8
+--           segment                          utf8
+--           permission_level                 int8
+--           permission_area                  utf8
+--           operation                        utf8
+--           confidence                       float64
+--           field                            utf8
+--           first_decision                   utf8
+--           first_decision_at                timestamp
+--           first_decision_reviewer          utf8
+--           first_decision_review_opened_at  timestamp
+--           final_decision                   utf8
+--           final_decision_reviewer          utf8
+--           final_decision_reason_code       utf8
+--           any_attempted                    boolean
+--           last_attempt_outcome             utf8
 -- needs:    action.decided, action.executed, action.rolled_back, action.labeled, record.corrected
 -- why:      rejection alone is not a false positive. Where the verdict is null and corrected_at lies
 --           within maturity of cohort_at the verdict is true_positive; only a metric knows the maturity.
@@ -112,7 +122,17 @@ select
     a.permission_level,
     a.permission_area,
     a.operation,
-    a.confidence
+    a.confidence,
+    a.field,
+    a.first_decision,
+    a.first_decision_at,
+    a.first_decision_reviewer,
+    a.first_decision_review_opened_at,
+    a.final_decision,
+    a.final_decision_reviewer,
+    a.final_decision_reason_code,
+    a.any_attempted,
+    a.last_attempt_outcome
 from actions as a
 left join undone as u on u.action_id = a.action_id
 left join repaired as r on r.action_id = a.action_id

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::execution::TaskContext;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use tokio::sync::mpsc;
@@ -18,9 +19,10 @@ use tokio::time::Instant;
 
 use super::failure;
 use super::judgement::Judgement;
-use super::runtime::{Guest, give_memory_back};
+use super::runtime::{Guest, QueryRuntime, give_memory_back};
+use super::spill::spilling;
 use super::types::ValueType;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{QUERY_ROWS, QUERY_SECONDS};
 
 /// Bytes of an answer that is held in memory as a whole; larger ones are streamed.
@@ -94,6 +96,39 @@ impl Deadline {
     }
 }
 
+/// What gives an answer.
+pub(super) struct Work {
+    /// The plan that is run.
+    pub(super) physical: Arc<dyn ExecutionPlan>,
+    pub(super) state: Arc<SessionState>,
+    /// What is planned anew where memory does not suffice for `physical`.
+    pub(super) again: Option<LogicalPlan>,
+}
+
+impl Work {
+    /// The rows, and the first of them: a plan that lacks memory fails before it gives any.
+    async fn begin(self) -> Result<(Option<RecordBatch>, SendableRecordBatchStream)> {
+        let started = first(self.physical, &self.state).await;
+        let (Err(lack), Some(again)) = (&started, self.again) else { return started };
+        if lack.kind() != ErrorKind::Limit {
+            return started;
+        }
+        let state = self.state.clone();
+        let plan = async move { spilling(&state, &again).await };
+        let plan = QueryRuntime::on_deep_stack(tokio::runtime::Handle::current(), plan).await?;
+        first(plan, &self.state).await
+    }
+}
+
+async fn first(
+    plan: Arc<dyn ExecutionPlan>,
+    state: &SessionState,
+) -> Result<(Option<RecordBatch>, SendableRecordBatchStream)> {
+    let mut rows = execute_stream(plan, state.task_ctx()).map_err(failure::running)?;
+    let batch = rows.next().await.transpose().map_err(failure::running)?;
+    Ok((batch, rows))
+}
+
 /// An answer as it comes.
 #[derive(Debug)]
 pub struct AnswerStream {
@@ -109,26 +144,26 @@ pub struct AnswerStream {
 }
 
 impl AnswerStream {
-    /// Starts `plan` on `handle`, which belongs to `guest` if there is one.
+    /// Starts `work` on `handle`, which belongs to `guest` if there is one.
     pub(super) fn start(
         handle: &tokio::runtime::Handle,
-        plan: Arc<dyn ExecutionPlan>,
-        context: Arc<TaskContext>,
+        work: Work,
         bounds: (usize, Deadline),
         guest: Option<Guest>,
     ) -> Self {
         let (send, batches) = mpsc::channel(BATCHES_AHEAD);
-        let schema = plan.schema();
+        let schema = work.physical.schema();
         let task = handle.spawn(async move {
-            let mut rows = match execute_stream(plan, context) {
-                Ok(rows) => rows,
-                Err(err) => return drop(send.send(Err(failure::running(err))).await),
+            let (mut batch, mut rows) = match work.begin().await {
+                Ok((batch, rows)) => (batch.map(Ok), rows),
+                Err(err) => return drop(send.send(Err(err)).await),
             };
-            while let Some(batch) = rows.next().await {
+            while let Some(next) = batch {
                 // Nobody listens any more: the query ends here.
-                if send.send(batch.map_err(failure::running)).await.is_err() {
+                if send.send(next).await.is_err() {
                     break;
                 }
+                batch = rows.next().await.map(|batch| batch.map_err(failure::running));
             }
             drop(rows);
             tokio::task::spawn_blocking(give_memory_back);

@@ -13,11 +13,10 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
 
-use super::answer::{Answer, AnswerStream, Deadline, Limits};
+use super::answer::{Answer, AnswerStream, Deadline, Limits, Work};
 use super::asof::{AsOf, AsOfText};
 use super::catalogue::{self, Catalogue};
 use super::guard;
@@ -25,7 +24,7 @@ use super::header::{Kind, NamedQuery};
 use super::keep_order::KeepOrder;
 use super::params::{Bound, Params};
 use super::provider::EvidenceTable;
-use super::runtime::{Guest, QueryRuntime};
+use super::runtime::QueryRuntime;
 use super::types::ValueType;
 use super::views::{Keeping, Views};
 use super::window::Window;
@@ -93,6 +92,7 @@ impl Engine {
                 keeping,
                 runtime.spill_dir(),
                 (Arc::new(snapshot.clone()), as_of.size),
+                runtime.piece_events(),
             )),
             table,
             windows: Some(Mutex::default()),
@@ -108,6 +108,7 @@ impl Engine {
     fn session(&self, query: &NamedQuery, bound: &Bound) -> Result<Session> {
         let whole = (self.shipped.clone(), self.views.clone());
         let (Some(windows), Some(window)) = (&self.windows, Window::of(query, bound)) else { return Ok(whole) };
+        let window = self.views.window_for(window);
         let mut windows = windows.lock().unwrap_or_else(|e| e.into_inner());
         if let Some(session) = windows.get(&window) {
             return Ok(session.clone());
@@ -154,16 +155,17 @@ impl Engine {
         let deadline = Deadline::within(limits.seconds);
         let bound = self.bind(query, params)?;
         let is_control = query.kind == Kind::Control;
-        let (session, views) = self.session(query, &bound)?;
-        let (state, query) = (session.clone(), query.clone());
+        let (state, views) = self.session(query, &bound)?;
+        let query = query.clone();
         let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
             views.make(&state, &catalogue::tables_in(&query)?).await?;
             let plan = plan_named(&state, &query, &bound).await?;
             check_returns(&query, &plan)?;
-            state.create_physical_plan(&plan).await.map_err(failure::error)
+            let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+            Ok(Work { physical, state, again: Some(plan) })
         });
-        let plan = deadline.hold(work).await??;
-        let answer = self.start(&session, plan, (limits.rows, deadline), None);
+        let work = deadline.hold(work).await??;
+        let answer = AnswerStream::start(&self.runtime.handle(), work, (limits.rows, deadline), None);
         Ok(if is_control { answer.judged() } else { answer })
     }
 
@@ -194,23 +196,13 @@ impl Engine {
             reading().verify_plan(&plan).map_err(failure::error)?;
             growth::check(&plan)?;
             let plan = capped::cap(plan).map_err(failure::error)?;
-            let plan = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+            let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
             // The place stays taken while planning goes on, even when the caller has left.
-            Ok((plan, guest))
+            Ok((Work { physical, state, again: None }, guest))
         });
-        let (plan, guest) = deadline.hold(work).await??;
-        Ok(self.start(&self.strangers, plan, (limits.rows, deadline), Some(guest)))
-    }
-
-    fn start(
-        &self,
-        state: &SessionState,
-        plan: Arc<dyn ExecutionPlan>,
-        bounds: (usize, Deadline),
-        guest: Option<Guest>,
-    ) -> AnswerStream {
-        let handle = guest.as_ref().map_or_else(|| self.runtime.handle(), Guest::handle);
-        AnswerStream::start(&handle, plan, state.task_ctx(), bounds, guest)
+        let (work, guest) = deadline.hold(work).await??;
+        let handle = guest.handle();
+        Ok(AnswerStream::start(&handle, work, (limits.rows, deadline), Some(guest)))
     }
 }
 

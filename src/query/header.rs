@@ -119,6 +119,8 @@ pub enum Window {
     Actions,
     /// The reviews of it and of their batches, and the actions of that time and of the maturity after it.
     Reviews,
+    /// As those, and the three batches of each workflow before them.
+    Batches,
 }
 
 impl NamedQuery {
@@ -155,6 +157,7 @@ impl NamedQuery {
             window: match prose("window").as_str() {
                 "actions" => Some(Window::Actions),
                 "reviews" => Some(Window::Reviews),
+                "batches" => Some(Window::Batches),
                 _ => None,
             },
             why: prose("why"),
@@ -174,7 +177,7 @@ impl NamedQuery {
         {
             return Err(at(
                 section.line,
-                "a window is `actions` or `reviews`, and needs period_start and period_end".to_owned(),
+                "a window is `actions`, `reviews` or `batches`, and needs period_start and period_end".to_owned(),
             ));
         }
         let params_line = sections.iter().find(|s| s.key == "params").map_or(1, |s| s.line);

@@ -14,7 +14,7 @@ use datafusion::common::{Result, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
 use datafusion::execution::object_store::ObjectStoreUrl;
@@ -30,6 +30,7 @@ use tempfile::TempDir;
 
 use super::failure;
 use super::provider::STORE_URL;
+use super::spill::spilling;
 use crate::error::{Error, ErrorKind};
 
 /// Rows of a row group; bounds the memory of writing, and several make a scan parallel.
@@ -54,7 +55,7 @@ impl Kept {
         Ok(Self { folder, objects: Arc::new(objects) })
     }
 
-    /// Computes `plan` and gives the table over its rows.
+    /// Computes `plan` and gives the table over its rows; `name` is that of a file, no two are alike.
     ///
     /// # Errors
     /// When the view fails, or the rows cannot be written.
@@ -63,7 +64,7 @@ impl Kept {
         state: &SessionState,
         name: &str,
         plan: &LogicalPlan,
-    ) -> crate::error::Result<Arc<dyn TableProvider>> {
+    ) -> crate::error::Result<Arc<KeptTable>> {
         let file = format!("{name}.parquet");
         let path = self.folder.path().join(&file);
         let physical = state.create_physical_plan(plan).await.map_err(failure::error)?;
@@ -72,15 +73,9 @@ impl Kept {
             Err(e) if e.kind() == ErrorKind::Limit => write(spilling(state, plan).await?, state, &path).await?,
             written => written?,
         };
-        Ok(Arc::new(KeptTable { schema, file, bytes, rows, objects: self.objects.clone() }))
+        let files = vec![KeptFile { name: file, bytes, rows }];
+        Ok(Arc::new(KeptTable { schema, files, objects: self.objects.clone() }))
     }
-}
-
-/// The plan with joins that sort, and so can spill: hash joins hold one side in memory.
-async fn spilling(state: &SessionState, plan: &LogicalPlan) -> crate::error::Result<Arc<dyn ExecutionPlan>> {
-    let mut state = state.clone();
-    state.config_mut().options_mut().optimizer.prefer_hash_join = false;
-    state.create_physical_plan(plan).await.map_err(failure::error)
 }
 
 fn no_room(cause: std::io::Error) -> Error {
@@ -93,6 +88,8 @@ async fn write(plan: Arc<dyn ExecutionPlan>, state: &SessionState, path: &Path) 
     let file = std::fs::File::create(path).map_err(no_room)?;
     let properties = WriterProperties::builder()
         .set_compression(Compression::LZ4_RAW)
+        // Read back a few times: looking for repetitions would cost more than it saves.
+        .set_dictionary_enabled(false)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .build();
     let mut writer = ArrowWriter::try_new(file, plan.schema(), Some(properties)).map_err(broken)?;
@@ -107,14 +104,28 @@ async fn write(plan: Arc<dyn ExecutionPlan>, state: &SessionState, path: &Path) 
     Ok((std::fs::metadata(path).map_err(no_room)?.len(), rows))
 }
 
-/// A table over one kept file.
-#[derive(Debug)]
-struct KeptTable {
-    schema: SchemaRef,
-    file: String,
+#[derive(Debug, Clone)]
+struct KeptFile {
+    name: String,
     bytes: u64,
     rows: usize,
+}
+
+/// A table over kept files.
+#[derive(Debug)]
+pub(super) struct KeptTable {
+    schema: SchemaRef,
+    files: Vec<KeptFile>,
     objects: Arc<dyn ObjectStore>,
+}
+
+impl KeptTable {
+    /// The rows of all `parts`, of one folder and one view; `None` where there is none.
+    pub(super) fn joined(parts: &[Arc<Self>]) -> Option<Arc<Self>> {
+        let first = parts.first()?;
+        let files = parts.iter().flat_map(|part| part.files.clone()).collect();
+        Some(Arc::new(Self { schema: first.schema.clone(), files, objects: first.objects.clone() }))
+    }
 }
 
 #[async_trait]
@@ -129,7 +140,7 @@ impl TableProvider for KeptTable {
 
     async fn scan(
         &self,
-        _: &dyn Session,
+        state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _: &[Expr],
         limit: Option<usize>,
@@ -137,10 +148,16 @@ impl TableProvider for KeptTable {
         let reader = Arc::new(DefaultParquetFileReaderFactory::new(self.objects.clone()));
         let source = ParquetSource::new(self.schema.clone()).with_parquet_file_reader_factory(reader);
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Exact(self.rows);
+        statistics.num_rows = Precision::Exact(self.files.iter().map(|file| file.rows).sum());
+        let groups = state.config_options().execution.target_partitions.clamp(1, self.files.len().max(1));
+        let mut groups: Vec<FileGroup> = vec![FileGroup::default(); groups];
+        let next = groups.len();
+        for (at, file) in self.files.iter().enumerate() {
+            groups[at % next].push(PartitionedFile::new(file.name.clone(), file.bytes));
+        }
         // The reader above opens the file; the address only has to be one that the session knows.
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
-            .with_file(PartitionedFile::new(self.file.clone(), self.bytes))
+            .with_file_groups(groups)
             .with_statistics(statistics)
             .with_projection_indices(projection.cloned())?
             .with_limit(limit)

@@ -21,7 +21,7 @@ use url::Url;
 use super::guard::PLANNING_STACK_BYTES;
 use super::provider::STORE_URL;
 use crate::error::{Error, Result};
-use crate::limits::{QUERY_MEMORY_BYTES, QUERY_SPILL_BYTES};
+use crate::limits::{PIECE_EVENTS, QUERY_MEMORY_BYTES, QUERY_SPILL_BYTES};
 
 /// Strangers' queries that run at once; others wait.
 pub const ADHOC_QUERIES: usize = 2;
@@ -47,6 +47,8 @@ pub struct RuntimeLimits {
     pub spill_bytes: u64,
     /// Where temporary files lie; the system's folder when `None`.
     pub spill_dir: Option<PathBuf>,
+    /// Events whose actions are judged at a time.
+    pub piece_events: u64,
 }
 
 impl Default for RuntimeLimits {
@@ -56,6 +58,7 @@ impl Default for RuntimeLimits {
             memory_bytes: QUERY_MEMORY_BYTES,
             spill_bytes: QUERY_SPILL_BYTES,
             spill_dir: None,
+            piece_events: PIECE_EVENTS,
         }
     }
 }
@@ -67,6 +70,7 @@ pub struct QueryRuntime {
     env: RuntimeEnv,
     partitions: usize,
     spill_dir: Option<PathBuf>,
+    piece_events: u64,
     strangers: Arc<Semaphore>,
 }
 
@@ -99,8 +103,8 @@ impl QueryRuntime {
                 Error::unavailable("cannot prepare the folder for temporary files").because(e.strip_backtrace())
             })?;
         let strangers = Arc::new(Semaphore::new(ADHOC_QUERIES));
-        let spill_dir = limits.spill_dir.clone();
-        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, strangers }))
+        let (spill_dir, piece_events) = (limits.spill_dir.clone(), limits.piece_events.max(1));
+        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, piece_events, strangers }))
     }
 
     /// The threads that run queries.
@@ -111,6 +115,11 @@ impl QueryRuntime {
     /// The environment of a session that can read `objects` and nothing else.
     pub(super) fn env(&self, objects: Arc<dyn ObjectStore>) -> Arc<RuntimeEnv> {
         Arc::new(RuntimeEnv { object_store_registry: Arc::new(OneStore(objects)), ..self.env.clone() })
+    }
+
+    /// Events whose actions are judged at a time.
+    pub(super) fn piece_events(&self) -> u64 {
+        self.piece_events
     }
 
     /// Where temporary files lie; the system's folder when `None`.

@@ -118,7 +118,9 @@ pub const FILES: &[(&str, &str)] = &[
     ("views/action_events.sql", include_str!("../../queries/views/action_events.sql")),
     ("views/action_evidence.sql", include_str!("../../queries/views/action_evidence.sql")),
     ("views/action_scopes.sql", include_str!("../../queries/views/action_scopes.sql")),
+    ("views/action_writes.sql", include_str!("../../queries/views/action_writes.sql")),
     ("views/actions.sql", include_str!("../../queries/views/actions.sql")),
+    ("views/all_actions.sql", include_str!("../../queries/views/all_actions.sql")),
     ("views/approvals.sql", include_str!("../../queries/views/approvals.sql")),
     ("views/approved_executions.sql", include_str!("../../queries/views/approved_executions.sql")),
     ("views/corrections.sql", include_str!("../../queries/views/corrections.sql")),
@@ -138,6 +140,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("views/review_scopes.sql", include_str!("../../queries/views/review_scopes.sql")),
     ("views/reviewed.sql", include_str!("../../queries/views/reviewed.sql")),
     ("views/sample_reviews.sql", include_str!("../../queries/views/sample_reviews.sql")),
+    ("views/source_runs.sql", include_str!("../../queries/views/source_runs.sql")),
     ("views/verdict_scopes.sql", include_str!("../../queries/views/verdict_scopes.sql")),
     ("views/verdicts.sql", include_str!("../../queries/views/verdicts.sql")),
 ];

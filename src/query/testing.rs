@@ -161,7 +161,7 @@ pub async fn engine(snapshot: &Snapshot) -> super::engine::Engine {
         threads: 2,
         memory_bytes: 64 * 1024 * 1024,
         spill_bytes: 64 * 1024 * 1024,
-        spill_dir: None,
+        ..super::runtime::RuntimeLimits::default()
     };
     let runtime = super::runtime::QueryRuntime::new(&limits).unwrap();
     let as_of = super::asof::AsOf { size: snapshot.size, at: START + 300 * DAY };

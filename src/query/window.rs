@@ -3,7 +3,8 @@
 //! In: a query whose header names a window, a period, folded actions and reviews. Out: which of them belong to it.
 //! `window: actions` means the actions with an event in the period, and those that share a batch with one.
 //! `window: reviews` means the reviews of the period, those that share a batch with one, and the actions of that
-//! time and of the days for which outcomes count after it. Whether that suffices for a query is what its header
+//! time and of the days for which outcomes count after it. `window: batches` means as many batches before as well as
+//! a finding looks back on. A parameter `window_days` widens the period on both sides. Whether that suffices for a query is what its header
 //! claims; a test compares every such query with its answer over everything.
 
 use std::collections::BTreeSet;
@@ -12,6 +13,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::ScalarValue;
 use datafusion::execution::SessionState;
+use datafusion::functions_aggregate::expr_fn::min;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, in_list, lit};
 use datafusion::physical_plan::execute_stream;
 use futures::TryStreamExt;
@@ -35,6 +37,10 @@ pub(super) struct Window {
 
 /// How long after an execution a person's repair undoes it; `queries/views/verdicts.sql` says so.
 const UNDONE_WITHIN: Micros = 14 * DAY;
+/// How long corrections count unless a question says otherwise.
+const USUAL_MATURITY: Micros = 30 * DAY;
+/// Batches of a workflow before those of a period that its findings look back on.
+const BATCHES_BEFORE: usize = 3;
 
 impl Window {
     /// The window of `query`, if it has one.
@@ -43,12 +49,24 @@ impl Window {
             Some((_, ParamValue::Timestamp(at))) => Some(*at),
             _ => None,
         };
-        let days = match bound.get("maturity_days") {
-            Some((_, ParamValue::Int64(days))) => *days,
-            _ => 0,
+        let days = |name: &str| match bound.get(name) {
+            Some((_, ParamValue::Int64(days))) => days.checked_mul(DAY),
+            _ => Some(0),
         };
-        let (start, end) = (instant("period_start")?, instant("period_end")?);
-        Some(Self { start, end, of: query.window?, maturity: days.checked_mul(DAY)? })
+        let around = days("window_days")?;
+        let start = instant("period_start")?.checked_sub(around)?;
+        let end = instant("period_end")?.checked_add(around)?;
+        Some(Self { start, end, of: query.window?, maturity: days("maturity_days")? })
+    }
+
+    /// Whether the question reads the same views many times over.
+    pub(super) fn looks_back(&self) -> bool {
+        self.of == Of::Batches
+    }
+
+    /// A window for every question about this period that reads outcomes for no longer than is usual.
+    pub(super) fn shared(self) -> Self {
+        Self { of: Of::Batches, maturity: self.maturity.max(USUAL_MATURITY), ..self }
     }
 }
 
@@ -58,8 +76,10 @@ pub(super) struct Restriction {
     /// For a window of reviews: those that belong to it.
     reviews: Option<Part>,
     actions: Part,
-    /// First and last instant at which something that matters to them was repaired.
-    repairs: (Micros, Micros),
+    /// First and last instant at which something that matters to them was repaired; any instant when `None`.
+    repairs: Option<(Micros, Micros)>,
+    /// For a piece of a window: the window's actions.
+    around: Option<Part>,
 }
 
 /// Rows that happened in a span or belong to one of some batches.
@@ -67,9 +87,21 @@ pub(super) struct Restriction {
 struct Part {
     start: Micros,
     end: Micros,
+    /// What of a row must lie between the two.
+    by: By,
     batches: BTreeSet<String>,
     /// First and last instant of them, if there is one.
     reach: Option<(Micros, Micros)>,
+    /// How many there are, those counted twice that are in both.
+    rows: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// Some of its time.
+    Overlap,
+    /// Its beginning: parts side by side have no row in common.
+    Beginning,
 }
 
 /// Columns that say when a row began and ended.
@@ -89,7 +121,7 @@ impl Part {
         (start, end): (Micros, Micros),
         times: Times,
     ) -> Result<Self> {
-        let mut found = Self { start, end, batches: BTreeSet::new(), reach: None };
+        let mut found = Self { start, end, by: By::Overlap, batches: BTreeSet::new(), reach: None, rows: 0 };
         found.widen(state, scan.clone().filter(found.happened(times)), times).await?;
         if !found.batches.is_empty() {
             found.widen(state, scan.clone().filter(found.in_batches()), times).await?;
@@ -109,6 +141,7 @@ impl Part {
         let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
         let mut batches = execute_stream(physical, state.task_ctx()).map_err(failure::running)?;
         while let Some(rows) = batches.try_next().await.map_err(failure::running)? {
+            self.rows += rows.num_rows();
             for batch in rows.column(0).as_string_view().iter().flatten() {
                 if !self.batches.contains(batch) {
                     self.batches.insert(batch.to_owned());
@@ -124,7 +157,21 @@ impl Part {
         Ok(())
     }
 
+    /// Takes in the batches of reviews before those that are here, and whatever shares a batch with them.
+    async fn look_back(&mut self, state: &SessionState, reviews: &LogicalPlanBuilder) -> Result<()> {
+        let before = batches_before(&batches_of_workflows(state, reviews).await?, &self.batches);
+        self.batches.extend(before);
+        if !self.batches.is_empty() {
+            self.widen(state, reviews.clone().filter(self.in_batches()), OF_REVIEW).await?;
+        }
+        Ok(())
+    }
+
     fn happened(&self, (first, last): Times) -> Expr {
+        let last = match self.by {
+            By::Overlap => last,
+            By::Beginning => first,
+        };
         ident(first).lt(instant(self.end)).and(ident(last).gt_eq(instant(self.start)))
     }
 
@@ -137,6 +184,42 @@ impl Part {
         let happened = self.happened(times);
         if self.batches.is_empty() { happened } else { happened.or(self.in_batches()) }
     }
+}
+
+/// Batches of each workflow in the order of their first reviews.
+async fn batches_of_workflows(state: &SessionState, reviews: &LogicalPlanBuilder) -> Result<Vec<Vec<String>>> {
+    let plan = reviews
+        .clone()
+        .filter(ident("batch_id").is_not_null())
+        .and_then(|plan| {
+            plan.aggregate([ident("workflow"), ident("batch_id")], [min(ident("event_order")).alias("first")])
+        })
+        .and_then(|plan| plan.sort([ident("workflow").sort(true, true), ident("first").sort(true, true)]))
+        .and_then(|plan| plan.project([ident("workflow"), ident("batch_id")])?.build())
+        .map_err(failure::error)?;
+    let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+    let mut batches = execute_stream(physical, state.task_ctx()).map_err(failure::running)?;
+    let mut workflows: Vec<(Option<String>, Vec<String>)> = Vec::new();
+    while let Some(rows) = batches.try_next().await.map_err(failure::running)? {
+        let (names, ids) = (rows.column(0).as_string_view(), rows.column(1).as_string_view());
+        for (workflow, batch) in names.iter().zip(ids.iter().flatten()) {
+            match workflows.last_mut() {
+                Some((last, batches)) if last.as_deref() == workflow => batches.push(batch.to_owned()),
+                _ => workflows.push((workflow.map(str::to_owned), vec![batch.to_owned()])),
+            }
+        }
+    }
+    Ok(workflows.into_iter().map(|(_, batches)| batches).collect())
+}
+
+/// Of each workflow the batches before the first that is among `known`, and those between.
+fn batches_before(workflows: &[Vec<String>], known: &BTreeSet<String>) -> Vec<String> {
+    let of_workflow = |batches: &Vec<String>| {
+        let first = batches.iter().position(|batch| known.contains(batch))?;
+        let last = batches.iter().rposition(|batch| known.contains(batch))?;
+        Some(batches[first.saturating_sub(BATCHES_BEFORE)..=last].to_vec())
+    };
+    workflows.iter().filter_map(of_workflow).flatten().collect()
 }
 
 impl Restriction {
@@ -153,8 +236,12 @@ impl Restriction {
         let period = (window.start, window.end);
         let (reviews, time) = match window.of {
             Of::Actions => (None, period),
-            Of::Reviews => {
-                let reviews = Part::find(state, reviews, period, OF_REVIEW).await?;
+            Of::Reviews | Of::Batches => {
+                let mut found = Part::find(state, reviews, period, OF_REVIEW).await?;
+                if window.of == Of::Batches {
+                    found.look_back(state, reviews).await?;
+                }
+                let reviews = found;
                 let (first, last) = reviews.reach.unwrap_or(period);
                 let time = (first.min(window.start), last.max(window.end).saturating_add(window.maturity));
                 (Some(reviews), time)
@@ -163,19 +250,50 @@ impl Restriction {
         let actions = Part::find(state, actions, time, OF_ACTION).await?;
         let (first, last) = actions.reach.unwrap_or(time);
         let outcome = window.maturity.max(UNDONE_WITHIN);
-        let repairs = (first.min(time.0), last.max(time.1).saturating_add(outcome));
-        Ok(Self { reviews, actions, repairs })
+        let repairs = Some((first.min(time.0), last.max(time.1).saturating_add(outcome)));
+        Ok(Self { reviews, actions, repairs, around: None })
+    }
+
+    /// Looks up what belongs to the actions whose first event is of `start..end`: they, and their events.
+    ///
+    /// # Errors
+    /// When actions cannot be read.
+    pub(super) async fn piece(
+        state: &SessionState,
+        actions: &LogicalPlanBuilder,
+        (start, end): (Micros, Micros),
+    ) -> Result<Self> {
+        let mut part = Part { start, end, by: By::Beginning, batches: BTreeSet::new(), reach: None, rows: 0 };
+        part.widen(state, actions.clone().filter(part.happened(OF_ACTION)), OF_ACTION).await?;
+        part.batches.clear();
+        Ok(Self { reviews: None, actions: part, repairs: None, around: None })
+    }
+
+    /// This piece as a piece of `window`.
+    pub(super) fn within(self, window: Self) -> Self {
+        Self { reviews: window.reviews, repairs: window.repairs, around: Some(window.actions), ..self }
+    }
+
+    /// How many actions there are, at most.
+    pub(super) fn actions(&self) -> usize {
+        self.actions.rows
+    }
+
+    /// First and last instant of the actions, if there are any.
+    pub(super) fn reach(&self) -> Option<(Micros, Micros)> {
+        self.actions.reach
     }
 
     /// Whether a repair may matter to what belongs to the window: it comes after it, and soon enough.
     pub(super) fn of_repairs(&self) -> Expr {
-        let (first, last) = self.repairs;
+        let Some((first, last)) = self.repairs else { return lit(true) };
         ident("repaired_at").gt_eq(instant(first)).and(ident("repaired_at").lt_eq(instant(last)))
     }
 
     /// Whether a folded action belongs to the window.
     pub(super) fn of_actions(&self) -> Expr {
-        self.actions.holds(OF_ACTION)
+        let own = self.actions.holds(OF_ACTION);
+        self.around.iter().fold(own, |own, around| own.and(around.holds(OF_ACTION)))
     }
 
     /// Whether an event may be one of those actions'.

@@ -109,14 +109,16 @@ impl Ask<'_> {
     }
 
     async fn rows(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
-        rows(&self.engine.run(query, &self.params_for(query, period)).await?)
+        let answer = self.engine.run(query, &self.params_for(query, period)).await.map_err(|e| of_query(query, e))?;
+        rows(&answer)
     }
 
     /// The result of a control as a row, then the rows that violate it.
     async fn judged(&self, query: &NamedQuery) -> Result<Vec<Row>> {
         let limits = Limits { rows: LISTED, ..Limits::default() };
         let params = self.params_for(query, &self.period);
-        let answer = self.engine.stream(query, &params, limits).await?.collect().await?;
+        let answer = async { self.engine.stream(query, &params, limits).await?.collect().await };
+        let answer = answer.await.map_err(|e| of_query(query, e))?;
         let judged = answer.judgement.ok_or_else(|| Error::invalid(format!("`{}` is no control", query.name)))?;
         let first = json!({
             "result": judged.verdict().word(), "population": judged.population, "violations": judged.violations,
@@ -147,6 +149,11 @@ impl Ask<'_> {
             digest: sha256(&query.text),
         })
     }
+}
+
+/// The same error, naming the question that the page failed at.
+fn of_query(query: &NamedQuery, err: Error) -> Error {
+    Error::new(err.kind(), format!("query `{}`: {err}", query.name))
 }
 
 /// Refuses parameters that no query of the page knows; `fixed` are those that the report sets.

@@ -1,0 +1,23 @@
+//! The way out when memory does not suffice: the same question with joins that sort.
+//!
+//! A hash join holds one of its sides in memory; a join of sorted sides spills, and is slower where memory suffices.
+//! So the former is tried first.
+
+use std::sync::Arc;
+
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::ExecutionPlan;
+
+use super::failure;
+use crate::error::Result;
+
+/// The plan of `plan` with joins that can spill.
+///
+/// # Errors
+/// When there is no such plan.
+pub(super) async fn spilling(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut state = state.clone();
+    state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+    state.create_physical_plan(plan).await.map_err(failure::error)
+}
