@@ -21,9 +21,10 @@
 //! ```text
 //! file, stream, mapping ─ decode ─ dedupe ─ journal ─ receipt        the put into the journal is the
 //!                          │                   │                     acknowledgement
-//!                      quarantine             fold ─ Parquet, index ─ Delta commit ─ projection of actions
-//!                                              │                                        │
-//!            snapshot = table + journal ───────┴─ query ────────────────────────────────┘
+//!                      quarantine             fold ─ Parquet, index ─ Delta commit ─ tiles, signed checkpoint
+//!                                              │                          │                      │
+//!                                              │                projection of actions     pack ─ auditor
+//!            snapshot = table + journal ───────┴─ query ──────────────────┘
 //!                                                   └ report ─ command line, page
 //! ```
 //!
@@ -36,6 +37,8 @@
 //! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
 //! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
+//! | [`ledger`] | why it can be believed: tree, tiles, notes, checkpoints, the checks of an evidence pack | no I/O, knows no event |
+//! | [`auditor`] | packs, keys and checkpoints read from files, for who verifies | knows no store |
 //! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
 //! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |
 //! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, projection, indexes, quarantine | no SQL |
@@ -76,6 +79,8 @@
 //!   duplicate check; a put that came too late, below the table's size, is deleted.
 //! - Every reader sees one prefix: the journal is listed before the table is loaded.
 //! - accepted + duplicate + conflict + rejected = received, checked for every batch.
+//! - Nothing is signed before it is durable: a checkpoint follows its commit. A table shorter than what was signed, or
+//!   with another root, is refused; tiles are made again from the rows.
 //! - Compaction keeps every leaf: new files are read back and their leaf hashes compared before the commit.
 //! - The same `as_of` gives the same numbers: `now()` in SQL is the as-of instant.
 //!
@@ -84,15 +89,22 @@
 //! No ETL framework, no dashboard editor, no plugin system, no second query language, no executor of
 //! roll-backs, no second table format.
 //!
-//! Without the default feature `engine` the library is `error`, `limits`, `clock`, `event` and `analysis`, and
-//! builds without DataFusion, Delta and axum.
+//! Without the default feature `engine` the library builds without DataFusion, Delta and axum: with `events` it has
+//! `clock`, `event` and `simulate`, with `verify` what the small binary `probity-verify` needs, and no Arrow.
 #![warn(missing_docs)]
 
 pub mod analysis;
-pub mod clock;
+#[cfg(feature = "verify")]
+pub mod auditor;
 pub mod error;
-pub mod event;
+pub mod ledger;
 pub mod limits;
+
+#[cfg(feature = "events")]
+pub mod clock;
+#[cfg(feature = "events")]
+pub mod event;
+#[cfg(feature = "events")]
 pub mod simulate;
 
 #[cfg(feature = "engine")]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 const LINES: [&[&str]; 8] = [
     &["error", "limits", "clock"],
-    &["event", "analysis"],
-    &["policy", "simulate"],
+    &["event", "analysis", "ledger"],
+    &["policy", "simulate", "auditor"],
     &["store"],
     &["ingest", "query"],
     &["incident", "report"],

@@ -72,6 +72,10 @@ fn a_name_stands_for_synced_bytes_and_is_synced_before_it_is_acknowledged() {
             "link" | "linkat" | "rename" | "renameat" | "renameat2" if call.ends_with("= 0") => {
                 let paths = quoted(call);
                 let (from, to) = (paths[0], paths[paths.len() - 1]);
+                // Tiles and the hint to the newest checkpoint can be made again, and are told from torn ones.
+                if to.contains("/log/tile/") || to.ends_with("/log/checkpoint") {
+                    continue;
+                }
                 assert!(!dirty.contains_key(from), "{to} was named before its bytes were synced");
                 unsynced_names.insert(to.to_owned(), ());
                 named += 1;

@@ -2,10 +2,11 @@
 //!
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
-//! WORK is one of ingest, ack, open, queries, lookups, report, compact. Each measurement is one line of JSON on
+//! WORK is one of ingest, ack, open, queries, lookups, report, compact, plot. Each measurement is one line of JSON on
 //! standard output; words go to standard error. Nothing here passes or fails: a run is kept in `benches/runs/` with
 //! machine, command and versions, and compared by people. `benches/compare/` puts other engines beside it.
 
+mod growth;
 mod measure;
 mod questions;
 mod writing;
@@ -36,7 +37,9 @@ fn main() {
     // Cargo passes `--bench` to every bench target.
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {
-        eprintln!("name a work: ingest, ack, open, queries, lookups, report, compact (see benches/engine/main.rs)");
+        eprintln!(
+            "name a work: ingest, ack, open, queries, lookups, report, compact, plot (see benches/engine/main.rs)"
+        );
         return;
     };
     let ask = parse(options);
@@ -49,6 +52,7 @@ fn main() {
             "open" => questions::open(&ask).await,
             "queries" => questions::queries(&ask).await,
             "lookups" => questions::look_ups(&ask).await,
+            "plot" => growth::plot(&ask),
             "report" => questions::report(&ask).await,
             other => eprintln!("there is no work `{other}`"),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use probity::clock::Clock;
-use probity::query::answer::Limits;
+use probity::query::answer::{Answer, Limits};
 use probity::query::asof::AsOf;
 use probity::query::catalogue::Catalogue;
 use probity::query::engine::Engine;
@@ -76,7 +76,7 @@ pub async fn queries(ask: &Ask) {
         let (times, answer) = times(ask.runs, run).await;
         let more = match answer.expect("a run") {
             Ok(answer) => {
-                json!({"rows": answer.batches.iter().map(|b| b.num_rows()).sum::<usize>(), "peak_mib": peak_mib()})
+                json!({"events": opened.snapshot.size, "rows": count(&answer), "peak_mib": peak_mib()})
             }
             Err(e) => json!({"error": e.to_string()}),
         };
@@ -85,11 +85,15 @@ pub async fn queries(ask: &Ask) {
     for (name, sql) in SQL.iter().filter(|(name, _)| ask.wants(name)) {
         let (times, answer) = times(ask.runs, async || opened.engine().await.sql(sql, Limits::default()).await).await;
         let more = match answer.expect("a run") {
-            Ok(answer) => json!({"rows": answer.batches.iter().map(|b| b.num_rows()).sum::<usize>()}),
+            Ok(answer) => json!({"events": opened.snapshot.size, "rows": count(&answer)}),
             Err(e) => json!({"error": e.to_string()}),
         };
         line(name, &times, more);
     }
+}
+
+fn count(answer: &Answer) -> usize {
+    answer.batches.iter().map(|batch| batch.num_rows()).sum()
 }
 
 /// Questions that are no shipped query; `benches/compare/` asks the same of the other engines.
@@ -132,7 +136,7 @@ pub async fn look_ups(ask: &Ask) {
             let start = Instant::now();
             let answer = engine.sql(&sql, Limits::default()).await.expect("a look-up");
             times.push(start.elapsed());
-            found += answer.batches.iter().map(|b| b.num_rows()).sum::<usize>();
+            found += count(&answer);
         }
         line(name, &times, json!({"events": opened.snapshot.size, "rows": found, "peak_mib": peak_mib()}));
     }
@@ -164,11 +168,11 @@ pub async fn report(ask: &Ask) {
         let engine = Engine::open(&opened.runtime, &opened.snapshot, opened.as_of, keeping).await.expect("a session");
         let request = Request { month, params: Params::new(), tenant: "default".to_owned() };
         let dashboard = dashboard().expect("a dashboard");
-        review(&engine, &request, (&dashboard, catalogue)).await.map(|report| report.html.len())
+        review(&engine, &request, (&dashboard, catalogue)).await.map(|report| (report.html.len(), opened.snapshot.size))
     };
     let (times, answer) = times(ask.runs, run).await;
     let more = match answer.expect("a run") {
-        Ok(bytes) => json!({"html_bytes": bytes, "peak_mib": peak_mib()}),
+        Ok((bytes, events)) => json!({"events": events, "html_bytes": bytes, "peak_mib": peak_mib()}),
         Err(e) => json!({"error": e.to_string()}),
     };
     line("monthly_report", &times, more);

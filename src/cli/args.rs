@@ -32,6 +32,9 @@ pub struct Global {
     /// Print one JSON document on standard output and nothing else
     #[arg(long, global = true)]
     pub json: bool,
+    /// Signing key of the ledger, where it does not lie in a local store [env: PROBITY_KEY]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub key: Option<PathBuf>,
     /// Look at the evidence as of an instant (RFC 3339), a ledger size, or a table version (vN)
     #[arg(long, global = true, value_name = "WHEN")]
     pub as_of: Option<String>,
@@ -47,6 +50,11 @@ impl Global {
         let named = self.store.clone().or_else(|| std::env::var("PROBITY_STORE").ok().filter(|s| !s.is_empty()));
         named.unwrap_or_else(|| "./probity-data".to_owned())
     }
+
+    /// The file of the signing key, where one is named.
+    pub fn key(&self) -> Option<PathBuf> {
+        self.key.clone().or_else(|| std::env::var_os("PROBITY_KEY").filter(|file| !file.is_empty()).map(PathBuf::from))
+    }
 }
 
 /// The commands.
@@ -54,8 +62,8 @@ impl Global {
 pub enum Command {
     /// Build a sample store from a real ServiceNow audit log and write the review of its busiest month
     Demo(DemoArgs),
-    /// Create the store
-    Init,
+    /// Create the store and the key that signs its ledger
+    Init(InitArgs),
     /// Store events: NDJSON, CloudEvents, or any CSV, Parquet or JSON through a mapping
     Ingest(IngestArgs),
     /// Run a named query or one SELECT
@@ -68,6 +76,11 @@ pub enum Command {
     /// Write a governance report
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Verify the store against its signed ledger, or an evidence pack against a public key
+    #[command(subcommand)]
+    Verify(VerifyCommand),
+    /// Write an evidence pack that a stranger can verify offline
+    Export(ExportArgs),
     /// Fold, compact, project, checkpoint and vacuum the store
     Maintain(MaintainArgs),
     /// Make up a log of agents at work, with incidents planted in it: as NDJSON, or straight into the store
@@ -83,6 +96,78 @@ pub struct DemoArgs {
     /// Serve the report on a loopback address until interrupted
     #[arg(long)]
     pub serve: bool,
+}
+
+/// `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Name of the ledger, e.g. evidence.example.com/crm; it never changes [default: a random one]
+    #[arg(long, value_name = "NAME")]
+    pub origin: Option<String>,
+}
+
+/// `verify`.
+#[derive(Debug, Subcommand)]
+pub enum VerifyCommand {
+    /// Compare every row, tile and checkpoint of the store with each other
+    Store(VerifyStoreArgs),
+    /// Check an evidence pack: no store, no network, nothing but the public key
+    Pack(VerifyPackArgs),
+}
+
+/// `verify store`.
+#[derive(Debug, Args)]
+pub struct VerifyStoreArgs {
+    /// Public keys that checkpoints may be signed by, as text or file [default: that of the store's own key]
+    #[arg(long = "vkey", value_name = "VKEY|FILE")]
+    pub vkeys: Vec<String>,
+}
+
+/// `verify pack`.
+#[derive(Debug, Args)]
+pub struct VerifyPackArgs {
+    /// The pack: a directory or a .tar.gz
+    #[arg(value_name = "PACK")]
+    pub pack: PathBuf,
+    /// The log's public key from your own records, as text or in a file
+    #[arg(long, value_name = "VKEY|FILE")]
+    pub vkey: String,
+    /// Trust policy (c2sp.org/tlog-policy): whose cosignatures you ask for
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// A signed checkpoint of the log that you saw earlier
+    #[arg(long, value_name = "FILE")]
+    pub held: Option<PathBuf>,
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("rows").required(true).args(["from", "query", "subject"]))]
+pub struct ExportArgs {
+    /// First seq of a range, whose pack proves that nothing of it is missing
+    #[arg(long, value_name = "SEQ", requires = "to")]
+    pub from: Option<u64>,
+    /// The seq after the last one of the range
+    #[arg(long, value_name = "SEQ", requires = "from")]
+    pub to: Option<u64>,
+    /// A query that gives a column seq: its name, or the text of one SELECT
+    #[arg(long, value_name = "NAME|SQL")]
+    pub query: Option<String>,
+    /// Every event about this person
+    #[arg(long, value_name = "ID")]
+    pub subject: Option<String>,
+    /// A parameter of the query
+    #[arg(short, long = "param", value_name = "KEY=VALUE", requires = "query")]
+    pub params: Vec<String>,
+    /// Where the pack goes: a directory that is not there yet, or a file .tar.gz
+    #[arg(long, value_name = "PACK")]
+    pub out: PathBuf,
+    /// Sealed columns whose values stay out: old_value, new_value, error, comment, extra
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub withhold: Vec<String>,
+    /// A signed checkpoint that the auditor holds: the pack proves that the ledger grew out of it
+    #[arg(long, value_name = "FILE")]
+    pub held: Option<PathBuf>,
 }
 
 /// `ingest`.
@@ -232,7 +317,7 @@ pub struct SimulateArgs {
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct MaintainArgs {
-    /// What to do; all of it, in this order, when left out
+    /// What to do; all of it but tiles, in this order, when left out
     #[arg(value_enum)]
     pub work: Option<Work>,
 }
@@ -246,6 +331,8 @@ pub enum Work {
     Compact,
     /// Fold the actions of newer events into their projection, so that questions need not
     Project,
+    /// Make the tiles of the ledger again from the rows, if these give the root that was signed; only when asked for
+    Tiles,
     /// Write a checkpoint of the table's log, so that opening stays fast
     Checkpoint,
     /// Delete replaced files and expired quarantine entries

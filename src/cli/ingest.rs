@@ -38,7 +38,7 @@ pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Ans
     for input in inputs {
         take(&store, input, mapping.as_ref(), out, &mut total).await?;
     }
-    finish(&store, &total, out)
+    finish(&store, &total, out).await
 }
 
 /// Runs the command on bytes that come with the program.
@@ -55,7 +55,7 @@ pub async fn run_bytes(
     let store = open_or_create(global, out).await?;
     let mut total = Report::default();
     take(&store, Input::of_bytes(name, bytes)?, mapping.as_ref(), out, &mut total).await?;
-    finish(&store, &total, out)
+    finish(&store, &total, out).await
 }
 
 /// Checks every file before any is stored; what cannot be read twice is copied first.
@@ -80,7 +80,7 @@ async fn strict(store: &Store, mapping: Option<Mapping>, inputs: Vec<Input>, out
     for copy in &copies {
         take(store, again(copy)?, mapping.as_ref(), out, &mut total).await?;
     }
-    finish(store, &total, out)
+    finish(store, &total, out).await
 }
 
 async fn take(store: &Store, input: Input, mapping: Option<&Mapping>, out: &Output, total: &mut Report) -> Result<()> {
@@ -175,7 +175,7 @@ fn find_mapping(name: &str) -> Result<Mapping> {
     Mapping::parse(name, &query.text)
 }
 
-fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> {
+async fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> {
     let counts = &report.counts;
     let number = super::output::thousands;
     out.say(&format!(
@@ -200,7 +200,7 @@ fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> {
         "rejected": counts.rejected,
         "first_seq": report.first_seq,
         "size": report.size,
-        "root": null,
+        "root": store.root_at(report.size).await?,
         "quarantine": report.reasons,
     }))?;
     Ok(if refused > 0 { Answer::NotAll } else { Answer::Done })

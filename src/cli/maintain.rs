@@ -2,25 +2,28 @@
 
 use serde_json::json;
 
-use super::args::{Global, MaintainArgs, Work};
+use super::args::{Global, InitArgs, MaintainArgs, Work};
 use super::output::Output;
-use super::{Answer, open};
-use crate::clock::Clock;
+use super::{Answer, create, open};
 use crate::error::Result;
 use crate::store::Store;
 use crate::store::compact::Due;
-use crate::store::object::Location;
 use crate::store::projection::Lag;
 
 /// Creates the store.
 ///
 /// # Errors
 /// When the place cannot be written.
-pub async fn init(global: &Global, out: &Output) -> Result<Answer> {
-    let store = Store::create(Location::open(&global.store())?, &global.tenant, Clock::system()).await?;
+pub async fn init(global: &Global, args: &InitArgs, out: &Output) -> Result<Answer> {
+    let store = create(global, args.origin.as_deref()).await?;
     let size = store.head().await?.0.size;
+    let vkey = store.signer().map(|signer| signer.vkey());
     out.say(&format!("{} is ready for evidence of tenant `{}`; it holds {size} events", store.url(), global.tenant));
-    out.json(&json!({"store": store.url(), "tenant": global.tenant, "size": size}))?;
+    match &vkey {
+        Some(vkey) => out.say(&format!("its ledger is signed; give auditors this key: {vkey}")),
+        None => out.say("no signing key is here, so that nothing more is signed; name one with --key FILE"),
+    }
+    out.json(&json!({"store": store.url(), "tenant": global.tenant, "size": size, "vkey": vkey}))?;
     Ok(Answer::Done)
 }
 
@@ -32,7 +35,8 @@ pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<A
     let store = open(global).await?;
     let all = [Work::Fold, Work::Compact, Work::Project, Work::Checkpoint, Work::Vacuum];
     let mut done = serde_json::Map::new();
-    for work in all.into_iter().filter(|w| args.work.is_none_or(|asked| asked == *w)) {
+    let asked = args.work.map_or_else(|| all.to_vec(), |work| vec![work]);
+    for work in asked {
         let (name, words, result) = one(&store, work).await?;
         out.say(&words);
         done.insert(name.to_owned(), result);
@@ -64,6 +68,11 @@ async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_j
             };
             let result = json!({"covers": done.covers, "actions": done.actions, "segments": done.segments});
             ("project", words, result)
+        }
+        Work::Tiles => {
+            let events = store.remake_tiles().await?;
+            let words = format!("made the tiles of {events} events again; their root is the one that was signed");
+            ("tiles", words, json!({"events": events}))
         }
         Work::Checkpoint => {
             let version = store.checkpoint().await?;

@@ -6,6 +6,7 @@
 
 mod args;
 mod demo;
+mod export;
 mod ingest;
 mod input;
 mod maintain;
@@ -15,6 +16,7 @@ mod policy;
 mod query;
 mod report;
 mod simulate;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,10 +30,11 @@ use crate::query::catalogue::Catalogue;
 use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::query::views::Keeping;
+use crate::store::keys;
 use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
-use args::{Cli, Command, Global, PolicyCommand, ReportCommand};
+use args::{Cli, Command, Global, PolicyCommand, ReportCommand, VerifyCommand};
 pub use memory::keep_memory;
 use output::Output;
 
@@ -80,7 +83,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
     let global = &cli.global;
     let is_writing = matches!(
         cli.command,
-        Command::Init
+        Command::Init(_)
             | Command::Ingest(_)
             | Command::Maintain(_)
             | Command::Demo(_)
@@ -91,7 +94,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         return Err(Error::invalid("--as-of is for commands that read; this one writes now"));
     }
     match &cli.command {
-        Command::Init => maintain::init(global, out).await,
+        Command::Init(args) => maintain::init(global, args, out).await,
         Command::Ingest(args) => ingest::run(global, args, out).await,
         Command::Maintain(args) => maintain::run(global, args, out).await,
         Command::Simulate(args) => simulate::run(global, args, out).await,
@@ -101,6 +104,9 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Policy(PolicyCommand::Apply(args)) => policy::apply(global, args, out).await,
         Command::Policy(PolicyCommand::Show(args)) => policy::show(global, args, out).await,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(global, args, out).await,
+        Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
+        Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
+        Command::Export(args) => export::run(global, args, out).await,
         Command::Report(ReportCommand::Monthly(args)) => report::monthly(global, args, out).await,
         Command::Report(ReportCommand::Batch(args)) => report::batch(global, args, out).await,
     }
@@ -111,7 +117,31 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
 /// # Errors
 /// When there is none.
 pub async fn open(global: &Global) -> Result<Store> {
-    Store::open(Location::open(&global.store())?, &global.tenant, Clock::system()).await
+    let location = Location::open(&global.store())?;
+    let store = Store::open(location.clone(), &global.tenant, Clock::system()).await?;
+    // A process that cannot read the key appends and folds unsigned; whoever has it signs later.
+    let signer = keys::load(&location, &global.tenant, global.key().as_deref())?;
+    Ok(match signer {
+        Some(signer) => store.signed_by(Arc::new(signer)),
+        None => store,
+    })
+}
+
+/// Creates the store and, where it is to have one and has none yet, its key.
+async fn create(global: &Global, origin: Option<&str>) -> Result<Store> {
+    let (location, clock) = (Location::open(&global.store())?, Clock::system());
+    let file = global.key().or_else(|| keys::path_of(&location, &global.tenant));
+    let store = Store::create(location.clone(), &global.tenant, clock.clone()).await?;
+    // A ledger that was signed before has its key somewhere else; another one would not fit.
+    if let Some(file) = file.filter(|file| !file.exists())
+        && store.log().newest().await?.is_none()
+    {
+        let fresh = || keys::fresh_origin(&global.tenant, &clock);
+        keys::create(&file, &origin.map_or_else(fresh, str::to_owned), &clock)?;
+    }
+    let store = open(global).await?;
+    store.fold().await?;
+    Ok(store)
 }
 
 /// Opens the store, or creates a local one and says so.
@@ -122,17 +152,12 @@ async fn open_or_create(global: &Global, out: &Output) -> Result<Store> {
             if location.directory.is_none() {
                 return Err(e);
             }
-            let store = Store::create(location, &global.tenant, Clock::system()).await?;
+            let store = create(global, None).await?;
             out.say(&format!("created {}", store.url()));
             Ok(store)
         }
         opened => opened,
     }
-}
-
-/// A session over the evidence of the store, as of the instant that the options name.
-async fn engine(global: &Global) -> Result<Engine> {
-    session(global, &open(global).await?).await
 }
 
 /// A session for one question.

@@ -39,6 +39,14 @@ impl Output {
     pub fn json(&self, value: &serde_json::Value) -> Result<()> {
         if self.is_json { print(&value.to_string()) } else { Ok(()) }
     }
+
+    /// A line of the result, unless it goes out as JSON.
+    ///
+    /// # Errors
+    /// When standard output is closed.
+    pub fn result(&self, text: &str) -> Result<()> {
+        if self.is_json { Ok(()) } else { print(text) }
+    }
 }
 
 fn print(text: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::args::{Format as Asked, Global, QueryArgs};
 use super::output::{Output, closed};
-use super::{Answer, engine};
+use super::{Answer, open, session};
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
@@ -26,7 +26,8 @@ pub async fn run(global: &Global, args: &QueryArgs, out: &Output) -> Result<Answ
     if named.is_none() && !params.is_empty() {
         return Err(Error::invalid("-p gives parameters of named queries; write values into the SQL instead"));
     }
-    let engine = engine(global).await?;
+    let store = open(global).await?;
+    let engine = session(global, &store).await?;
     let limits = Limits { rows: args.limit.unwrap_or(Limits::default().rows), ..Limits::default() };
     let (mut answer, bound, label) = match named {
         Some(query) => {
@@ -35,7 +36,8 @@ pub async fn run(global: &Global, args: &QueryArgs, out: &Output) -> Result<Answ
         None => (engine.sql_stream(&args.query, limits).await?, Bound::as_of(engine.as_of().at), args.query.as_str()),
     };
     let as_of = engine.as_of();
-    let preamble = Preamble { query: label, params: &bound, size: as_of.size, version: engine.version(), root: None };
+    let root = store.root_at(as_of.size).await?;
+    let preamble = Preamble { query: label, params: &bound, size: as_of.size, version: engine.version(), root };
     let format = if out.is_json { Format::Json } else { format(args.format) };
     let mut stdout = io::BufWriter::new(io::stdout());
     let written = output::write(&mut answer, format, &preamble, &mut stdout).await?;
@@ -74,7 +76,7 @@ fn format(asked: Asked) -> Format {
 }
 
 /// The query that `text` names; none when it is SQL.
-fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
+pub(super) fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
     let is_name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     if !is_name {
         return Ok(None);
@@ -95,7 +97,7 @@ fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
 ///
 /// # Errors
 /// When one has no `=` or is given twice.
-pub fn parse_params(given: &[String]) -> Result<Params> {
+pub(super) fn parse_params(given: &[String]) -> Result<Params> {
     let mut params = Params::new();
     for pair in given {
         let (key, value) = pair

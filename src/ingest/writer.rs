@@ -255,7 +255,7 @@ impl<'a> Writer<'a> {
             };
             match appended {
                 _ if is_stored => {
-                    self.advance(head, &assigned, &writer)?;
+                    self.advance(head, &assigned, &writer, &leaves)?;
                     return Ok(Some((head.size, leaves)));
                 }
                 Appended::Unknown(failure) => {
@@ -286,7 +286,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Moves the known head past `assigned`.
-    fn advance(&mut self, head: Head, assigned: &RecordBatch, writer: &str) -> Result<()> {
+    fn advance(&mut self, head: Head, assigned: &RecordBatch, writer: &str, leaves: &[Leaf]) -> Result<()> {
         let size = head.size + assigned.num_rows() as i64;
         let recorded_at = parquet::range(assigned, Column::RecordedAt).1;
         self.known.appended(&Rows::new(assigned)?, size);
@@ -297,7 +297,7 @@ impl<'a> Writer<'a> {
             snapshot.size = size;
         }
         // The fold of this process need not read back what this process has just put.
-        self.store.note_appended(head.size, writer, assigned);
+        self.store.note_appended(head.size, writer, assigned, leaves);
         Ok(())
     }
 

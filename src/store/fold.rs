@@ -1,7 +1,7 @@
 //! The fold: journal objects become sorted Parquet and one Delta commit.
 //!
-//! Chain from the table's size on → rows by month → files → commit with transaction `ledger` = new size →
-//! folded objects deleted. Invariant: killed between any two steps, the next fold finds a table and a journal
+//! Chain from the table's size on → rows by month → files → commit with transaction `ledger` = new size → tiles and
+//! signed checkpoint (`store::log`) → folded objects deleted. Invariant: killed between any two steps, the next fold finds a table and a journal
 //! that together hold every acknowledged event once; recovery is this code and no other.
 
 use arrow::record_batch::RecordBatch;
@@ -18,7 +18,7 @@ use super::table::{Committed, TableState};
 use crate::clock::SECOND;
 use crate::error::{Error, Result};
 use crate::event::batch::bytes_of;
-use crate::event::{Column, Rows};
+use crate::event::{Column, Leaf, Rows, leaves};
 use crate::limits::{
     APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES,
 };
@@ -55,6 +55,7 @@ impl Store {
     /// When the store fails; what was acknowledged stays in the journal then.
     pub async fn fold(&self) -> Result<Folded> {
         let _queued = self.queue("fold").await?;
+        self.check_not_rolled_back().await?;
         let mut folded = Folded::default();
         for _ in 0..APPEND_ATTEMPTS {
             let state = self.table().await?;
@@ -62,6 +63,7 @@ impl Store {
             let (dead, live): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|e| e.first_seq < state.size);
             self.journal.delete(dead.into_iter().map(|e| e.path).collect()).await?;
             if live.is_empty() {
+                self.seal(None).await?;
                 return Ok(folded);
             }
             let step = self.step(&state, live).await?;
@@ -98,10 +100,13 @@ impl Store {
     /// Writes and commits one step; gives the number of files, 0 when somebody else folded first.
     async fn fold_step(&self, mut state: TableState, step: &[Segment]) -> Result<usize> {
         let size = step.last().map_or(state.size, Segment::end);
-        let files = self.write_months(step.iter().map(|s| &s.rows)).await?;
+        let (files, leaves) = tokio::join!(self.write_months(step.iter().map(|s| &s.rows)), leaves_of(step));
+        let (files, leaves) = (files?, leaves?);
         for _ in 0..APPEND_ATTEMPTS {
             match self.table.commit_fold(&state, &files, size).await? {
                 Committed::Done => {
+                    let known = step.first().map(|segment| (segment.first_seq, leaves.as_slice()));
+                    self.seal(known).await?;
                     let done = step.iter().map(|s| self.paths.journal_object(s.first_seq)).collect();
                     self.journal.delete(done).await?;
                     self.checkpoint_if_due().await?;
@@ -194,6 +199,22 @@ impl Store {
         self.table.checkpoint(&state).await?;
         Ok(state.version)
     }
+}
+
+/// The leaf hashes of a step, in `seq` order.
+async fn leaves_of(step: &[Segment]) -> Result<Vec<Leaf>> {
+    let step = step.to_vec();
+    let hashing = tokio::task::spawn_blocking(move || -> Result<Vec<Leaf>> {
+        let mut all = Vec::new();
+        for segment in &step {
+            match &segment.leaves {
+                Some(known) => all.extend_from_slice(known),
+                None => all.extend(leaves(&Rows::new(&segment.rows)?)),
+            }
+        }
+        Ok(all)
+    });
+    hashing.await.map_err(|e| Error::internal("the hash task died").because(e))?
 }
 
 /// Cuts rows sorted by `occurred_at` at the borders of months.

@@ -24,7 +24,7 @@ use super::paths::Paths;
 use crate::clock::Micros;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::columns::stored_schema;
-use crate::event::{Column, Rows};
+use crate::event::{Column, Leaf, Rows};
 use crate::limits::JOURNAL_OBJECT_BYTES;
 
 /// Format of the objects that this program writes, and the newest it reads.
@@ -58,6 +58,8 @@ pub struct Segment {
     pub first_seq: i64,
     /// Its events, in `seq` order.
     pub rows: RecordBatch,
+    /// Their leaf hashes, where this process has computed them already.
+    pub leaves: Option<Arc<[Leaf]>>,
 }
 
 impl Segment {
@@ -283,7 +285,7 @@ fn decode(bytes: Bytes, first_seq: i64, path: &Path) -> Result<Segment> {
     if !is_numbered {
         return Err(damaged(path, "its events do not carry the numbers that its name says"));
     }
-    Ok(Segment { writer: metadata.get(WRITER_KEY).cloned().unwrap_or_default(), first_seq, rows })
+    Ok(Segment { writer: metadata.get(WRITER_KEY).cloned().unwrap_or_default(), first_seq, rows, leaves: None })
 }
 
 /// `batch` with exactly the columns of the stored schema; columns that it lacks are null.
@@ -361,7 +363,12 @@ mod tests {
 
     #[test]
     fn a_chain_ends_at_the_first_gap_and_skips_dead_objects() {
-        let segment = |first: i64, n: usize| Segment { writer: String::new(), first_seq: first, rows: rows(first, n) };
+        let segment = |first: i64, n: usize| Segment {
+            writer: String::new(),
+            first_seq: first,
+            rows: rows(first, n),
+            leaves: None,
+        };
         let ends = |segments: Vec<Segment>, start| {
             let (linked, gap) = chain(segments, start);
             (linked.iter().map(Segment::end).collect::<Vec<_>>(), gap)

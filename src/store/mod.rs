@@ -9,13 +9,17 @@ pub mod durable;
 pub mod fold;
 pub mod index;
 pub mod journal;
+pub mod keys;
+pub mod log;
 pub mod object;
+pub mod pack;
 pub mod parquet;
 pub mod paths;
 pub mod projection;
 pub mod quarantine;
 pub mod snapshot;
 pub mod table;
+pub mod verify;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -28,9 +32,12 @@ use arrow::record_batch::RecordBatch;
 use crate::clock::{Clock, Micros};
 use crate::error::{Error, Result};
 use crate::event::{Column, Leaf, Rows, leaves};
+use crate::ledger::edge::Edge;
+use crate::ledger::note::Signer;
 use crate::limits::APPEND_ATTEMPTS;
 use index::Indexes;
 use journal::{Journal, Segment, chain};
+use log::Log;
 use object::Location;
 use paths::Paths;
 pub use snapshot::{DataFile, Snapshot};
@@ -49,6 +56,11 @@ pub struct Store {
     indexes: Indexes,
     /// Journal objects read before; they never change while they count.
     segments: Arc<Mutex<BTreeMap<i64, Segment>>>,
+    log: Log,
+    /// Who signs checkpoints; without a key the ledger grows unsigned.
+    signer: Option<Arc<Signer>>,
+    /// The growing edge of the ledger's tree, once it was read.
+    edge: Arc<tokio::sync::Mutex<Option<Edge>>>,
 }
 
 /// Where the next event goes.
@@ -93,7 +105,35 @@ impl Store {
     fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
         let journal = Journal::new(location.objects.clone(), paths.clone());
         let indexes = Indexes::new(paths.index());
-        Self { location, paths, table, journal, clock, seen: Mutex::new(state), indexes, segments: Arc::default() }
+        let log = Log::new(location.objects.clone(), location.unsynced(), paths.clone());
+        Self {
+            location,
+            paths,
+            table,
+            journal,
+            clock,
+            seen: Mutex::new(state),
+            indexes,
+            segments: Arc::default(),
+            log,
+            signer: None,
+            edge: Arc::default(),
+        }
+    }
+
+    /// The same store, signing its checkpoints with `signer`.
+    pub fn signed_by(self, signer: Arc<Signer>) -> Self {
+        Self { signer: Some(signer), ..self }
+    }
+
+    /// Who signs the checkpoints of this store, if anybody does.
+    pub fn signer(&self) -> Option<&Arc<Signer>> {
+        self.signer.as_ref()
+    }
+
+    /// The ledger at rest.
+    pub fn log(&self) -> &Log {
+        &self.log
     }
 
     /// Another handle on the same store, for a task beside this one.
@@ -106,6 +146,9 @@ impl Store {
             journal: self.journal.clone(),
             seen: Mutex::new(seen),
             indexes: self.indexes.clone(),
+            log: self.log.clone(),
+            signer: self.signer.clone(),
+            edge: self.edge.clone(),
             location,
             paths,
             clock,
@@ -216,8 +259,9 @@ impl Store {
     }
 
     /// Takes note of a journal object that this process has put, so that nobody here reads it back.
-    pub fn note_appended(&self, first_seq: i64, writer: &str, rows: &RecordBatch) {
-        let segment = Segment { writer: writer.to_owned(), first_seq, rows: rows.clone() };
+    pub fn note_appended(&self, first_seq: i64, writer: &str, rows: &RecordBatch, leaves: &[Leaf]) {
+        let leaves = Some(leaves.into());
+        let segment = Segment { writer: writer.to_owned(), first_seq, rows: rows.clone(), leaves };
         self.segments.lock().unwrap_or_else(|e| e.into_inner()).insert(first_seq, segment);
     }
 
@@ -235,6 +279,7 @@ impl Store {
     /// # Errors
     /// As [`Store::snapshot`].
     pub async fn head(&self) -> Result<(Head, Snapshot)> {
+        self.check_not_rolled_back().await?;
         let snapshot = self.snapshot().await?;
         let of_files = snapshot.files.iter().map(|f| f.recorded_at.1).max();
         let of_journal = snapshot.journal.last().map(|rows| parquet::range(rows, Column::RecordedAt).1);

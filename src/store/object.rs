@@ -7,6 +7,7 @@
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreScheme};
@@ -70,6 +71,14 @@ impl Location {
         let url = Url::from_directory_path(&absolute).map_err(|()| bad("it has no absolute form"))?;
         let base = Path::from_url_path(url.path()).map_err(|e| bad("its name cannot be a store path").because(e))?;
         Ok(Self { url, objects: Arc::new(DurableLocal::new()), base, directory: Some(absolute) })
+    }
+
+    /// The same objects, put without waiting for the disk: for what can be made again.
+    pub fn unsynced(&self) -> Arc<dyn ObjectStore> {
+        match self.directory {
+            Some(_) => Arc::new(LocalFileSystem::new()),
+            None => self.objects.clone(),
+        }
     }
 
     /// A store that lives and dies with this process, on `objects`.

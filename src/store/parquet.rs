@@ -56,11 +56,27 @@ pub fn file_schema() -> SchemaRef {
 /// # Errors
 /// Never for rows of the stored schema.
 pub fn sort(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    ordered(batches, |at, seq| (at, seq))
+}
+
+/// The rows of `batches` in `seq` order.
+///
+/// # Errors
+/// Never for rows of the stored schema.
+pub fn sort_by_seq(batches: &[RecordBatch]) -> Result<RecordBatch> {
+    ordered(batches, |_, seq| (seq, 0))
+}
+
+/// The rows in ascending order of what `key` makes of `occurred_at` and `seq`.
+fn ordered(batches: &[RecordBatch], key: impl Fn(i64, i64) -> (i64, i64)) -> Result<RecordBatch> {
     let mut order: Vec<(i64, i64, u32, u32)> = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
     for (number, batch) in (0..).zip(batches) {
         let at = batch.column(Column::OccurredAt as usize).as_primitive::<TimestampMicrosecondType>().values();
         let seq = batch.column(Column::Seq as usize).as_primitive::<Int64Type>().values();
-        order.extend(at.iter().zip(seq).zip(0..).map(|((at, seq), row)| (*at, *seq, number, row)));
+        order.extend(at.iter().zip(seq).zip(0..).map(|((at, seq), row)| {
+            let (first, then) = key(*at, *seq);
+            (first, then, number, row)
+        }));
     }
     order.sort_unstable();
     let order: Vec<(usize, usize)> =

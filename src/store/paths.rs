@@ -7,6 +7,9 @@
 //!   projection/<id>.parquet                     folded actions, made from the evidence, rebuildable
 //!   projection/actions-<covers, 20 digits>.json which of them stand for the first events
 //!   index/<data file>.idx                       where a data file tells of a key, rebuildable
+//!   log/checkpoint                              a hint to the newest signed checkpoint
+//!   log/checkpoints/<size, 20 digits>           every signed checkpoint, never overwritten
+//!   log/tile/...                                hashes of the ledger's tree (C2SP tlog-tiles), rebuildable
 //!   quarantine/<recorded_at>-<id>.ndjson        refused input, raw bytes and reason
 //! ```
 
@@ -14,6 +17,7 @@ use object_store::path::Path;
 
 use crate::clock::Micros;
 use crate::error::{Error, Result};
+use crate::ledger::tile::{TILE_WIDTH, Tile};
 
 /// The paths of one tenant.
 #[derive(Debug, Clone)]
@@ -85,6 +89,42 @@ impl Paths {
     /// The indexes of the data files.
     pub fn index(&self) -> Path {
         self.root.clone().join("index")
+    }
+
+    fn log(&self) -> Path {
+        self.root.clone().join("log")
+    }
+
+    /// The hint to the newest signed checkpoint.
+    pub fn checkpoint_hint(&self) -> Path {
+        self.log().join("checkpoint")
+    }
+
+    /// All signed checkpoints.
+    pub fn checkpoints(&self) -> Path {
+        self.log().join("checkpoints")
+    }
+
+    /// The signed checkpoint over the first `size` events.
+    pub fn checkpoint(&self, size: u64) -> Path {
+        self.checkpoints().join(format!("{size:020}"))
+    }
+
+    /// The size of the checkpoint at `path`, if it is one.
+    pub fn checkpoint_size(path: &Path) -> Option<u64> {
+        let digits = path.filename()?;
+        (digits.len() == 20).then(|| digits.parse().ok())?
+    }
+
+    /// A tile of the ledger's tree.
+    pub fn tile(&self, tile: Tile) -> Path {
+        tile.path().split('/').fold(self.log().join("tile"), |path, part| path.join(part))
+    }
+
+    /// The folder of what was written of a tile before it was full.
+    pub fn partial_tiles(&self, tile: Tile) -> Path {
+        let full = self.tile(Tile { width: TILE_WIDTH as u16, ..tile });
+        Path::from(format!("{full}.p"))
     }
 
     /// The quarantine.

@@ -20,7 +20,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use serde::Deserialize;
 
-use super::object::Location;
+use super::object::{Location, object_error};
 use super::paths::Paths;
 use super::snapshot::DataFile;
 use crate::clock::{Clock, Micros, rfc3339};
@@ -227,6 +227,39 @@ impl Table {
         removed.try_collect().await.map_err(|e| self.failed("read", e))
     }
 
+    /// Sizes that commits gave the table beyond `after`, ascending.
+    ///
+    /// # Errors
+    /// When the log cannot be read; Damaged when a commit is no JSON.
+    pub async fn sizes_after(&self, state: &TableState, after: i64) -> Result<Vec<i64>> {
+        let mut sizes = Vec::new();
+        for version in (0..=state.version).rev() {
+            match self.size_in_commit(version).await? {
+                Some(size) if size <= after => break,
+                Some(size) => sizes.push(size),
+                None => {}
+            }
+        }
+        sizes.reverse();
+        sizes.dedup();
+        Ok(sizes)
+    }
+
+    /// The size of the table that the commit of `version` states, if it states one.
+    async fn size_in_commit(&self, version: i64) -> Result<Option<i64>> {
+        let path = Path::from("_delta_log").join(format!("{version:020}.json"));
+        let failed = |e| object_error("read", &path, e);
+        let bytes = self.log.object_store(None).get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        for line in bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let action: CommitLine = serde_json::from_slice(line)
+                .map_err(|e| Error::damaged(format!("commit {version} of the table is not readable")).because(e))?;
+            if let Some(txn) = action.txn.filter(|txn| txn.app_id == LEDGER) {
+                return Ok(Some(txn.version));
+            }
+        }
+        Ok(None)
+    }
+
     async fn commit(
         &self,
         state: &TableState,
@@ -337,6 +370,19 @@ impl Table {
     fn failed(&self, doing: &str, err: DeltaTableError) -> Error {
         Error::new(ErrorKind::Unavailable, format!("cannot {doing} the table {}", self.log.root_url())).because(err)
     }
+}
+
+/// A line of a commit, as far as sizes are concerned.
+#[derive(Deserialize)]
+struct CommitLine {
+    txn: Option<Txn>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Txn {
+    app_id: String,
+    version: i64,
 }
 
 #[derive(Deserialize)]

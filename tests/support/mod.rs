@@ -4,6 +4,7 @@
 
 pub mod command;
 pub mod faults;
+pub mod pack;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,98 @@
+//! Signing keys: where they lie, and who may read them.
+//!
+//! A local store keeps the key of each tenant in `keys/<tenant>.key`, readable by its owner alone; for a remote store
+//! the key lies in a file that its user names. Invariant: a key is never overwritten and never leaves its file, but in
+//! memory of a process that signs. The name of the key is the origin of the log, which never changes.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind as Io, Write};
+use std::path::{Path, PathBuf};
+
+use super::object::Location;
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::ledger::note::Signer;
+
+/// Where the key of `tenant` lies in a local store.
+pub fn path_of(location: &Location, tenant: &str) -> Option<PathBuf> {
+    Some(location.directory.as_ref()?.join("keys").join(format!("{tenant}.key")))
+}
+
+/// The key of `tenant`: from `file` where that is named, else from a local store; none where there is none.
+///
+/// # Errors
+/// When the file cannot be read, is no key, or may be read by others than its owner.
+pub fn load(location: &Location, tenant: &str, file: Option<&Path>) -> Result<Option<Signer>> {
+    let (path, is_named) = match (file, path_of(location, tenant)) {
+        (Some(file), _) => (file.to_owned(), true),
+        (None, Some(path)) => (path, false),
+        (None, None) => return Ok(None),
+    };
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        // Who may not read the key reads evidence all the same.
+        Err(e) if matches!(e.kind(), Io::NotFound | Io::PermissionDenied) && !is_named => return Ok(None),
+        Err(e) => return Err(Error::not_found(format!("cannot read the key {}", path.display())).because(e)),
+    };
+    check_mode(&path)?;
+    let signer = Signer::parse(text.trim_end())
+        .map_err(|e| Error::invalid(format!("{} holds no signing key", path.display())).because(e))?;
+    Ok(Some(signer))
+}
+
+#[cfg(unix)]
+fn check_mode(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = fs::metadata(path).map_or(0, |meta| meta.permissions().mode()) & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Error::invalid(format!(
+            "others may read the key {0} (mode {mode:o}); run: chmod 600 {0}",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_mode(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+/// Makes a key for the log `origin` and writes it to `path`, for its owner alone.
+///
+/// # Errors
+/// Conflict when there is a key already; when the origin is no name of a key, or the file cannot be written.
+pub fn create(path: &Path, origin: &str, clock: &Clock) -> Result<Signer> {
+    let signer = Signer::new(origin, clock.random::<32>())?;
+    let failed = |e: std::io::Error| match e.kind() {
+        Io::AlreadyExists => Error::new(
+            crate::error::ErrorKind::Conflict,
+            format!("there is a key already at {}; a key is never overwritten", path.display()),
+        ),
+        _ => Error::unavailable(format!("cannot write the key {}", path.display())).because(e),
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // Durable under another name before it has its own: a key that was used is not forgotten, nor is there half a one.
+    let staged = path.with_extension(format!("key.{}", clock.id()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&staged).map_err(failed)?;
+    let written = file.write_all(format!("{}\n", signer.skey()).as_bytes()).and_then(|()| file.sync_all());
+    let linked = written.and_then(|()| fs::hard_link(&staged, path));
+    fs::remove_file(&staged).map_err(failed)?;
+    linked.map_err(failed)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    }
+    Ok(signer)
+}
+
+/// A name for a log that nobody named: no two are alike.
+pub fn fresh_origin(tenant: &str, clock: &Clock) -> String {
+    let id: String = clock.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("probity.local/{id}/{tenant}")
+}
