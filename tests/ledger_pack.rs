@@ -68,8 +68,11 @@ fn every_byte_of_every_file_matters() {
     }
 }
 
+/// A name and what it does to a pack.
+type Change<T> = (&'static str, fn(&mut T));
+
 /// What a log could sign although it does not hold together, with what must be said of it.
-const LIES: &[(&str, fn(&mut Draft))] = &[
+const LIES: &[Change<Draft>] = &[
     ("event 5 of the range is missing", |draft| {
         draft.rows.remove(2);
         draft.complete();
@@ -157,7 +160,7 @@ fn assert_refused(verdict: &Verdict, expected: &str) {
 #[test]
 fn files_changed_behind_the_signature_are_named() {
     let good = Draft::query(&[2, 6]).signed();
-    let changes: &[(&str, fn(&mut Files))] = &[
+    let changes: &[Change<Files>] = &[
         ("nodes.ndjson: is missing", |files| {
             files.remove(NODES);
         }),

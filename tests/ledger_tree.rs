@@ -178,7 +178,7 @@ fn tiles_of(size: u64) -> BTreeSet<Tile> {
         let hashes = size / 256u64.pow(level);
         let mut add = |index, width| tiles.insert(Tile { level: level as u8, index, width });
         (0..hashes / 256).for_each(|index| _ = add(index, 256));
-        if hashes % 256 > 0 {
+        if !hashes.is_multiple_of(256) {
             add(hashes / 256, (hashes % 256) as u16);
         }
     }

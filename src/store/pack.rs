@@ -281,7 +281,7 @@ fn check_covered(rows: &Wanted, size: u64) -> Result<()> {
     Ok(())
 }
 
-fn write_entries(rows: &RecordBatch, withheld: &Vec<Column>, out: &mut Out) -> Result<()> {
+fn write_entries(rows: &RecordBatch, withheld: &[Column], out: &mut Out) -> Result<()> {
     let view = Rows::new(rows)?;
     let mut entry = String::new();
     for row in 0..view.len() {
@@ -298,7 +298,7 @@ fn write_entries(rows: &RecordBatch, withheld: &Vec<Column>, out: &mut Out) -> R
 }
 
 /// The columns of the copy for analysis: no salt, no digest, nothing withheld.
-fn shown_columns(rows: &RecordBatch, withheld: &Vec<Column>) -> Result<RecordBatch> {
+fn shown_columns(rows: &RecordBatch, withheld: &[Column]) -> Result<RecordBatch> {
     let hidden = |name: &str| {
         name == Column::Salt.name()
             || SEALED

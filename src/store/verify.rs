@@ -275,11 +275,11 @@ fn check_root(work: &Work, edge: &Edge, signed: &Hash) {
 
 async fn check_files(work: &Arc<Work>, files: &[DataFile]) -> Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
-    for file in files.iter().cloned() {
+    for file in files {
         if tasks.len() == FILES_AT_ONCE {
             joined(tasks.join_next().await)?;
         }
-        let work = work.clone();
+        let (work, file) = (work.clone(), file.clone());
         tasks.spawn(async move { check_file(&work, &file).await });
     }
     while !tasks.is_empty() {
