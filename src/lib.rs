@@ -35,9 +35,9 @@
 //! | room | what it is for | what it must not do |
 //! |---|---|---|
 //! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
+//! | [`ledger`] | why it can be believed: tree, tiles, notes, checkpoints, the checks of an evidence pack | no I/O, knows no event |
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
 //! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
-//! | [`ledger`] | why it can be believed: tree, tiles, notes, checkpoints, the checks of an evidence pack | no I/O, knows no event |
 //! | [`auditor`] | packs, keys and checkpoints read from files, for who verifies | knows no store |
 //! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
 //! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |

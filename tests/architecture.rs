@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LINES: [&[&str]; 8] = [
+const LINES: [&[&str]; 9] = [
     &["error", "limits", "clock"],
-    &["event", "analysis", "ledger"],
+    &["ledger"],
+    &["event", "analysis"],
     &["policy", "simulate", "auditor"],
     &["store"],
     &["ingest", "query"],

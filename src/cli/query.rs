@@ -36,9 +36,10 @@ pub async fn run(global: &Global, args: &QueryArgs, out: &Output) -> Result<Answ
         None => (engine.sql_stream(&args.query, limits).await?, Bound::as_of(engine.as_of().at), args.query.as_str()),
     };
     let as_of = engine.as_of();
-    let root = store.root_at(as_of.size).await?;
-    let preamble = Preamble { query: label, params: &bound, size: as_of.size, version: engine.version(), root };
     let format = if out.is_json { Format::Json } else { format(args.format) };
+    // Only JSON says which tree the rows are of.
+    let root = if format == Format::Json { store.root_at(as_of.size).await? } else { None };
+    let preamble = Preamble { query: label, params: &bound, size: as_of.size, version: engine.version(), root };
     let mut stdout = io::BufWriter::new(io::stdout());
     let written = output::write(&mut answer, format, &preamble, &mut stdout).await?;
     if written.is_truncated {

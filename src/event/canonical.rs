@@ -16,9 +16,10 @@ use super::batch::{Rows, Value};
 use super::columns::{COLUMNS, Column, Role, SEALED};
 use super::jcs::write_string;
 use crate::clock::{Micros, write_rfc3339};
+use crate::ledger::hash::{Hash, leaf_hash};
 
 /// A leaf hash of the ledger.
-pub type Leaf = [u8; 32];
+pub type Leaf = Hash;
 
 /// What stands under one key of the canonical form.
 #[derive(Clone, Copy)]
@@ -83,14 +84,6 @@ fn write_keys(keys: &[Key], rows: &Rows<'_>, row: usize, out: &mut String) {
         }
     }
     out.push('}');
-}
-
-/// The leaf hash of canonical bytes: SHA-256(0x00 || bytes), RFC 6962 section 2.1.
-pub fn leaf_hash(canonical: &[u8]) -> Leaf {
-    let mut hash = Sha256::new();
-    hash.update([0u8]);
-    hash.update(canonical);
-    hash.finalize().into()
 }
 
 /// The leaf hashes of all rows, in row order.

@@ -225,6 +225,11 @@ pub const SEALED: [(Column, Column); 5] = [
 ];
 
 impl Column {
+    /// Every column, in stored order.
+    pub fn all() -> Vec<Column> {
+        COLUMNS.iter().map(|spec| spec.column).collect()
+    }
+
     /// The column called `name`.
     pub fn named(name: &str) -> Option<Column> {
         static BY_NAME: LazyLock<Names> = LazyLock::new(Names::new);

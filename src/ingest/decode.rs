@@ -18,6 +18,7 @@ use crate::clock::{Clock, rfc3339};
 use crate::error::{Error, Result};
 use crate::event::columns::{Kind, Role, SUPPLIED, supplied_schema};
 use crate::event::{BatchBuilder, Cell, Column, Draft, Reason, jcs, json};
+use crate::ledger::hash::hex;
 use crate::limits::{BATCH_BYTES, BATCH_EVENTS, QUARANTINE_RAW_BYTES};
 use crate::store::quarantine::{Raw, Refusal, Refused};
 
@@ -105,11 +106,6 @@ fn refused(raw: &[u8], origin: &Origin, reason: Reason) -> Refused {
         source: None,
         day: None,
     }
-}
-
-/// Lower-case hexadecimal digits of `bytes`.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Decodes JSON records from one reader.

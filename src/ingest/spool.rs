@@ -77,7 +77,7 @@ fn refused(name: &str, line: u64, reason: String, head: &[u8], total: u64, sha25
         file: name.to_owned(),
         line,
         raw_bytes: total,
-        raw_sha256: super::decode::hex(&sha256),
+        raw_sha256: crate::ledger::hash::hex(&sha256),
         raw: Raw::of(head),
         source: None,
         day: None,

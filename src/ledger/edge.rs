@@ -6,6 +6,7 @@
 
 use super::hash::{Hash, empty_root, node_hash};
 use super::tile::{TILE_WIDTH, Tile};
+use super::tree::subtree_root;
 use crate::error::{Error, Result};
 
 /// The edge of a tree of some size.
@@ -34,8 +35,8 @@ impl Edge {
             if hashes.len() < TILE_WIDTH {
                 return;
             }
-            full(self.size_tile(level, TILE_WIDTH), &self.levels[level]);
-            hash = subtree(&self.levels[level]);
+            full(tile(self.size - 1, level, TILE_WIDTH), &self.levels[level]);
+            hash = subtree_root(&self.levels[level]);
             self.levels[level].clear();
             level += 1;
         }
@@ -43,16 +44,14 @@ impl Edge {
 
     /// The incomplete tiles, lowest first.
     pub fn partial(&self) -> impl Iterator<Item = (Tile, &[Hash])> {
-        let of_level = |(level, hashes): (usize, &Vec<Hash>)| (self.tile(level, hashes.len()), hashes.len());
         let all = self.levels.iter().enumerate().filter(|(_, hashes)| !hashes.is_empty());
-        all.map(move |(level, hashes)| (of_level((level, hashes)).0, hashes.as_slice()))
+        all.map(|(level, hashes)| (tile(self.size, level, hashes.len()), hashes.as_slice()))
     }
 
     /// The incomplete tiles of a tree of `size` leaves, lowest first: an edge is read from these.
     pub fn tiles(size: u64) -> Vec<Tile> {
-        let edge = Self { size, levels: Vec::new() };
         let levels = (0..8).map(|level| (level, width_at(size, level)));
-        levels.filter(|(_, width)| *width > 0).map(|(level, width)| edge.tile(level, width)).collect()
+        levels.filter(|(_, width)| *width > 0).map(|(level, width)| tile(size, level, width)).collect()
     }
 
     /// The edge of a tree of `size` leaves from the hashes of its incomplete tiles, in the order of [`Edge::tiles`].
@@ -90,31 +89,17 @@ impl Edge {
         }
         root.unwrap_or_else(empty_root)
     }
+}
 
-    /// The tile of `level` that ends with the leaf appended last.
-    fn size_tile(&self, level: usize, width: usize) -> Tile {
-        let leaves = 8 * (level as u32 + 1);
-        Tile { level: level as u8, index: (self.size - 1).checked_shr(leaves).unwrap_or(0), width: width as u16 }
-    }
-
-    fn tile(&self, level: usize, width: usize) -> Tile {
-        let leaves = 8 * (level as u32 + 1);
-        Tile { level: level as u8, index: self.size.checked_shr(leaves).unwrap_or(0), width: width as u16 }
-    }
+/// The tile of `level` that the leaf at `index` falls into.
+fn tile(index: u64, level: usize, width: usize) -> Tile {
+    let leaves = 8 * (level as u32 + 1);
+    Tile { level: level as u8, index: index.checked_shr(leaves).unwrap_or(0), width: width as u16 }
 }
 
 /// Hashes in the incomplete tile of `level` of a tree of `size` leaves.
 fn width_at(size: u64, level: usize) -> usize {
     (size >> (8 * level)) as usize % TILE_WIDTH
-}
-
-/// The hash over a power of two of neighbouring hashes.
-fn subtree(hashes: &[Hash]) -> Hash {
-    let mut row = hashes.to_vec();
-    while row.len() > 1 {
-        row = row.chunks_exact(2).map(|pair| node_hash(&pair[0], &pair[1])).collect();
-    }
-    row[0]
 }
 
 /// The hashes of the complete subtrees that `hashes` are made of, largest first.
@@ -123,7 +108,7 @@ fn complete_subtrees(mut hashes: &[Hash]) -> Vec<Hash> {
     while !hashes.is_empty() {
         let largest = 1 << hashes.len().ilog2();
         let (left, right) = hashes.split_at(largest);
-        subtrees.push(subtree(left));
+        subtrees.push(subtree_root(left));
         hashes = right;
     }
     subtrees

@@ -3,6 +3,8 @@
 //! In: bytes. Out: 32 bytes, or their base64. Invariant: a leaf hash is never a node hash, because the prefixes
 //! differ; without that, two nodes could be passed off as a leaf. It must not know what a leaf says.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sha2::{Digest, Sha256};
@@ -32,6 +34,14 @@ pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
 /// The root of a tree without leaves: SHA-256 of nothing, RFC 9162 section 2.1.1.
 pub fn empty_root() -> Hash {
     Sha256::digest(b"").into()
+}
+
+/// Lower-case hexadecimal digits of `bytes`.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes any text");
+        text
+    })
 }
 
 /// A hash in base64: standard alphabet, padded (RFC 4648 section 4); 44 characters.

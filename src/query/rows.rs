@@ -4,8 +4,6 @@
 //! as numbers, decimals as strings, instants RFC 3339 in UTC with six digits, NaN and infinities as null.
 //! It rounds nothing.
 
-use std::fmt::Write as _;
-
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, DecimalType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type,
@@ -17,6 +15,7 @@ use serde_json::{Map, Value};
 
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
+use crate::ledger::hash::hex;
 
 /// One value of `array` as JSON.
 ///
@@ -99,13 +98,6 @@ fn instant(array: &dyn Array, unit: TimeUnit, row: usize) -> String {
         TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(row).saturating_mul(1_000),
         TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(row),
         TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000),
-    })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
     })
 }
 

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::compose::{Answers, all};
 use super::dashboard::Dashboard;
 use super::gather::Gathered;
-use crate::ingest::decode::hex;
+use crate::ledger::hash::hex;
 use crate::query::catalogue::Catalogue;
 use crate::query::objects::{RATE_PART, Row, text};
 

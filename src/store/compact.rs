@@ -24,7 +24,7 @@ use super::snapshot::DataFile;
 use super::table::{Committed, TableState};
 use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
-use crate::event::{COLUMNS, Column, Leaf, Rows, leaves};
+use crate::event::{Column, Leaf, Rows, leaves};
 use crate::limits::{
     APPEND_ATTEMPTS, COMPACTED_FILE_BYTES, COMPACTION_FILES, ORPHAN_SECONDS, PAGE_ROWS, SMALL_FILES_PER_MONTH,
     VACUUM_GRACE_SECONDS,
@@ -105,7 +105,7 @@ impl Store {
 
     /// Merges sorted files into sorted files; gives them with the leaf sum of what was read.
     async fn merge(&self, group: &[DataFile]) -> Result<(Vec<DataFile>, LeafSum)> {
-        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+        let all = Column::all();
         let mut inputs = Vec::with_capacity(group.len());
         for file in group {
             inputs.push(parquet::scan(&self.location.objects, file, &all, None).await?);
@@ -133,7 +133,7 @@ impl Store {
     }
 
     async fn leaf_sum(&self, files: &[DataFile]) -> Result<LeafSum> {
-        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+        let all = Column::all();
         let mut sum = LeafSum::default();
         for file in files {
             let mut rows = parquet::scan(&self.location.objects, file, &all, None).await?;

@@ -1,8 +1,8 @@
 //! The fold: journal objects become sorted Parquet and one Delta commit.
 //!
 //! Chain from the table's size on → rows by month → files → commit with transaction `ledger` = new size → tiles and
-//! signed checkpoint (`store::log`) → folded objects deleted. Invariant: killed between any two steps, the next fold finds a table and a journal
-//! that together hold every acknowledged event once; recovery is this code and no other.
+//! signed checkpoint (`store::log`) → folded objects deleted. Invariant: killed between any two steps, the next fold
+//! finds a table and a journal that together hold every acknowledged event once; recovery is this code and no other.
 
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use super::table::{Committed, TableState};
 use crate::clock::SECOND;
 use crate::error::{Error, Result};
 use crate::event::batch::bytes_of;
-use crate::event::{Column, Leaf, Rows, leaves};
+use crate::event::{Column, Leaf, Rows};
 use crate::limits::{
     APPEND_ATTEMPTS, COMMITS_PER_CHECKPOINT, FOLD_AGE_SECONDS, FOLD_BYTES, FOLD_OBJECTS, FOLD_STEP_BYTES,
 };
@@ -207,10 +207,7 @@ async fn leaves_of(step: &[Segment]) -> Result<Vec<Leaf>> {
     let hashing = tokio::task::spawn_blocking(move || -> Result<Vec<Leaf>> {
         let mut all = Vec::new();
         for segment in &step {
-            match &segment.leaves {
-                Some(known) => all.extend_from_slice(known),
-                None => all.extend(leaves(&Rows::new(&segment.rows)?)),
-            }
+            all.extend_from_slice(&segment.leaves()?);
         }
         Ok(all)
     });

@@ -24,7 +24,7 @@ use super::paths::Paths;
 use crate::clock::Micros;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::columns::stored_schema;
-use crate::event::{Column, Leaf, Rows};
+use crate::event::{Column, Leaf, Rows, leaves};
 use crate::limits::JOURNAL_OBJECT_BYTES;
 
 /// Format of the objects that this program writes, and the newest it reads.
@@ -66,6 +66,17 @@ impl Segment {
     /// The `seq` after its last event.
     pub fn end(&self) -> i64 {
         self.first_seq + self.rows.num_rows() as i64
+    }
+
+    /// The leaf hashes of its events, in `seq` order.
+    ///
+    /// # Errors
+    /// When the rows are not of the stored schema.
+    pub fn leaves(&self) -> Result<Arc<[Leaf]>> {
+        match &self.leaves {
+            Some(known) => Ok(known.clone()),
+            None => Ok(leaves(&Rows::new(&self.rows)?).into()),
+        }
     }
 
     /// When its events were recorded.

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::object::Location;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::ledger::hash::hex;
 use crate::ledger::note::Signer;
 
 /// Where the key of `tenant` lies in a local store.
@@ -93,6 +94,5 @@ pub fn create(path: &Path, origin: &str, clock: &Clock) -> Result<Signer> {
 
 /// A name for a log that nobody named: no two are alike.
 pub fn fresh_origin(tenant: &str, clock: &Clock) -> String {
-    let id: String = clock.random::<8>().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("probity.local/{id}/{tenant}")
+    format!("probity.local/{}/{tenant}", hex(&clock.random::<8>()))
 }

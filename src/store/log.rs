@@ -6,6 +6,7 @@
 //! checkpoints are never overwritten. Tiles can be made again from the rows and are written without waiting for the
 //! disk. Recovery is this code and no other: it begins at whatever tiles are there.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -21,16 +22,18 @@ use super::paths::Paths;
 use super::snapshot::DataFile;
 use super::table::TableState;
 use crate::error::{Error, Result};
-use crate::event::{COLUMNS, Column, Leaf, Rows, leaves};
+use crate::event::{Column, Leaf, Rows, leaves};
 use crate::ledger::checkpoint::{self, Checkpoint};
 use crate::ledger::edge::Edge;
-use crate::ledger::hash::Hash;
+use crate::ledger::hash::{Hash, hex};
 use crate::ledger::note::{Kind, Note, Signer};
 use crate::ledger::tile::{TILE_WIDTH, Tile};
 
 const HASH_BYTES: usize = 32;
 /// Tiles read or written at once.
-const TILES_AT_ONCE: usize = 32;
+pub(super) const TILES_AT_ONCE: usize = 32;
+/// Tiles kept by whoever looks many leaves or nodes up.
+const TILES_HELD: usize = 4096;
 /// Data files read at once.
 const FILES_AT_ONCE: usize = 2;
 /// Leaves computed from rows before they become tiles; bounds the memory of a recovery.
@@ -248,6 +251,34 @@ impl Log {
     }
 }
 
+/// Tiles as they are asked for, the last ones kept.
+pub(super) struct HeldTiles<'a> {
+    log: &'a Log,
+    held: HashMap<Tile, Option<Bytes>>,
+}
+
+impl<'a> HeldTiles<'a> {
+    pub(super) fn new(log: &'a Log) -> Self {
+        Self { log, held: HashMap::new() }
+    }
+
+    /// The bytes of a tile, as [`Log::tile`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn get(&mut self, tile: Tile) -> Result<Option<Bytes>> {
+        if let Some(held) = self.held.get(&tile) {
+            return Ok(held.clone());
+        }
+        if self.held.len() == TILES_HELD {
+            self.held.clear();
+        }
+        let bytes = self.log.tile(tile).await?;
+        self.held.insert(tile, bytes.clone());
+        Ok(bytes)
+    }
+}
+
 fn read_checkpoint(note: &[u8]) -> Result<Checkpoint> {
     Checkpoint::parse(&Note::parse(note)?.text)
 }
@@ -262,26 +293,27 @@ impl Store {
         let (state, segments) = self.prefix().await?;
         let Some(mut edge) = self.log.edge(size.min(state.size) as u64).await? else { return Ok(None) };
         for segment in &segments {
-            for leaf in leaves(&Rows::new(&segment.rows)?) {
+            for leaf in segment.leaves()?.iter() {
                 if (edge.size() as i64) < size {
-                    edge.append(leaf, |_, _| {});
+                    edge.append(*leaf, |_, _| {});
                 }
             }
         }
         let is_whole = edge.size() as i64 == size;
-        Ok(is_whole.then(|| edge.root().iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(is_whole.then(|| hex(&edge.root())))
     }
 
-    /// Refuses a table that is shorter than what was signed over it.
+    /// Refuses a table that is shorter than what was signed over it; gives the newest checkpoint.
     ///
     /// # Errors
     /// Damaged when it is; when the store fails.
-    pub(super) async fn check_not_rolled_back(&self) -> Result<()> {
+    pub(super) async fn check_not_rolled_back(&self) -> Result<Option<Sealed>> {
         // The checkpoint first: whoever folds meanwhile only makes the table longer.
-        let signed = self.log.newest().await?.map_or(0, |sealed| sealed.checkpoint.size);
+        let newest = self.log.newest().await?;
+        let signed = newest.as_ref().map_or(0, |sealed| sealed.checkpoint.size);
         let size = self.table().await?.size as u64;
         if signed <= size {
-            return Ok(());
+            return Ok(newest);
         }
         Err(Error::damaged(format!(
             "the table has {size} events, but a checkpoint over {signed} was signed: it was rolled back or cut off; \
@@ -297,8 +329,7 @@ impl Store {
     /// Damaged when the table is shorter than what was signed, has another root, or the newest checkpoint is not one
     /// that this key signed; when the store fails.
     pub(super) async fn seal(&self, known: Option<(i64, &[Hash])>) -> Result<()> {
-        self.check_not_rolled_back().await?;
-        let newest = self.log.newest().await?;
+        let newest = self.check_not_rolled_back().await?;
         if let (Some(signer), Some(sealed)) = (&self.signer, &newest) {
             own_checkpoint(sealed, signer)?;
         }
@@ -468,9 +499,8 @@ impl Store {
     }
 
     async fn leaves_of_file(&self, file: DataFile, range: Range<i64>) -> Result<Vec<(i64, Leaf)>> {
-        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
         let filter = parquet::RowsWith::seq_range(range);
-        let mut rows = parquet::scan(&self.location.objects, &file, &all, Some(filter)).await?;
+        let mut rows = parquet::scan(&self.location.objects, &file, &Column::all(), Some(filter)).await?;
         let mut found = Vec::new();
         while let Some(batch) = rows.try_next().await? {
             let view = Rows::new(&batch)?;

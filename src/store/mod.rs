@@ -294,7 +294,7 @@ impl Store {
     pub async fn leaf_in_table(&self, seq: i64) -> Result<Option<Leaf>> {
         use futures::TryStreamExt;
         let state = self.table().await?;
-        let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
+        let all = Column::all();
         for file in state.files.iter().filter(|f| (f.seq.0..=f.seq.1).contains(&seq)) {
             let filter = parquet::RowsWith::seqs([seq].into_iter().collect());
             let mut rows = parquet::scan(&self.location.objects, file, &all, Some(filter)).await?;
@@ -318,7 +318,7 @@ impl Store {
         filter: &parquet::RowsWith,
     ) -> Result<Vec<RecordBatch>> {
         use futures::TryStreamExt;
-        let all: Vec<Column> = crate::event::COLUMNS.iter().map(|c| c.column).collect();
+        let all = Column::all();
         let mut found = Vec::new();
         for file in snapshot.files.iter().filter(|f| f.month == month) {
             let rows = parquet::scan(&self.location.objects, file, &all, Some(filter.clone())).await?;

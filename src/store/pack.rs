@@ -4,7 +4,6 @@
 //! Invariants: rows stand in `seq` order; every row asked for is there, or there is no pack; what is withheld leaves
 //! its digest and nothing else. The pack is made from the table, and proven by tiles that were signed.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::ops::Range;
@@ -19,12 +18,12 @@ use futures::TryStreamExt;
 use serde_json::Map;
 
 use super::Store;
-use super::log::Sealed;
+use super::log::{HeldTiles, Sealed};
 use super::parquet;
 use crate::error::{Error, Result};
 use crate::event::canonical::{disclosure, write_canonical};
-use crate::event::columns::SEALED;
-use crate::event::{COLUMNS, Column, Rows};
+use crate::event::columns::{SEALED, stored_schema};
+use crate::event::{Column, Rows};
 use crate::ledger::hash::Hash;
 use crate::ledger::note::{Note, Signer};
 use crate::ledger::pack::format::{
@@ -37,8 +36,6 @@ use crate::ledger::tree::{Node, consistency_ranges, cover, range_hash};
 
 /// Rows that are put in order at a time; bounds the memory of a pack.
 const ROWS_AT_ONCE: usize = 100_000;
-/// Tiles held while nodes are looked up.
-const TILES_HELD: usize = 4096;
 
 /// What a pack is to hold.
 #[derive(Debug, Clone)]
@@ -98,9 +95,20 @@ impl Out {
         Ok(Self { file: BufWriter::new(file), tally: Tally::default() })
     }
 
-    fn write(&mut self, text: &str) -> Result<()> {
-        self.tally.add(text.as_bytes());
-        self.file.write_all(text.as_bytes()).map_err(|e| unwritable("a file of the pack", e))
+    fn text(&mut self, text: &str) -> Result<()> {
+        self.write_all(text.as_bytes()).map_err(|e| unwritable("a file of the pack", e))
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.tally.add(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
     }
 }
 
@@ -133,7 +141,7 @@ impl Store {
             files: std::collections::BTreeMap::new(),
         };
         let mut finish = |name: &str, mut out: Out| -> Result<()> {
-            out.file.flush().map_err(|e| unwritable(name, e))?;
+            out.flush().map_err(|e| unwritable(name, e))?;
             manifest.files.insert(name.to_owned(), out.tally.fact());
             Ok(())
         };
@@ -141,26 +149,22 @@ impl Store {
             [(CHECKPOINT, as_text(&sealed.note)?), (KEY, format!("{}\n", signer.vkey())), (ERASURES, String::new())];
         for (name, text) in texts {
             let mut out = Out::create(folder, name)?;
-            out.write(&text)?;
+            out.text(&text)?;
             finish(name, out)?;
         }
-        finish(ENTRIES, self.write_rows(order, folder).await?)?;
+        let (entries, copy) = self.write_rows(order, folder).await?;
+        finish(ENTRIES, entries)?;
+        finish(PARQUET, copy)?;
         finish(NODES, self.write_nodes(order, size, folder).await?)?;
         if let Some(held) = order.held {
             let mut out = Out::create(folder, CONSISTENCY)?;
-            out.write(&self.growth(held, size).await?.to_text())?;
+            out.text(&self.growth(held, size).await?.to_text())?;
             finish(CONSISTENCY, out)?;
         }
-        let mut copied = File::open(folder.join(PARQUET)).map_err(|e| unwritable(PARQUET, e))?;
-        let mut tally = Tally::default();
-        std::io::copy(&mut copied, &mut tally).map_err(|e| unwritable(PARQUET, e))?;
-        manifest.files.insert(PARQUET.to_owned(), tally.fact());
         let text = manifest.to_text();
         let note = Note::signed(&manifest_note(text.as_bytes()), signer)?;
         for (name, text) in [(MANIFEST, text), (SIGNATURE, note.to_string())] {
-            let mut out = Out::create(folder, name)?;
-            out.write(&text)?;
-            out.file.flush().map_err(|e| unwritable(name, e))?;
+            std::fs::write(folder.join(name), text).map_err(|e| unwritable(name, e))?;
         }
         Ok(manifest)
     }
@@ -176,40 +180,27 @@ impl Store {
     }
 
     /// Writes entries and the copy for analysis.
-    async fn write_rows(&self, order: &Order, folder: &Path) -> Result<Out> {
+    async fn write_rows(&self, order: &Order, folder: &Path) -> Result<(Out, Out)> {
         let mut entries = Out::create(folder, ENTRIES)?;
-        let mut copy: Option<ArrowWriter<File>> = None;
-        let mut from = 0;
-        loop {
+        let none = shown_columns(&RecordBatch::new_empty(stored_schema()), &order.withheld)?;
+        let copy = Out::create(folder, PARQUET)?;
+        let mut copy = ArrowWriter::try_new(copy, none.schema(), None).map_err(not_copied)?;
+        for from in (0..order.rows.len()).step_by(ROWS_AT_ONCE) {
             let to = order.rows.len().min(from + ROWS_AT_ONCE);
             let rows = self.rows_in_order(&order.rows.slice(from, to)).await?;
             write_entries(&rows, &order.withheld, &mut entries)?;
-            let shown = shown_columns(&rows, &order.withheld)?;
-            if copy.is_none() {
-                let file = File::create(folder.join(PARQUET)).map_err(|e| unwritable(PARQUET, e))?;
-                copy = Some(ArrowWriter::try_new(file, shown.schema(), None).map_err(not_copied)?);
-            }
-            if let Some(copy) = &mut copy {
-                copy.write(&shown).map_err(not_copied)?;
-            }
-            from = to;
-            if from == order.rows.len() {
-                break;
-            }
+            copy.write(&shown_columns(&rows, &order.withheld)?).map_err(not_copied)?;
         }
-        if let Some(copy) = copy {
-            copy.close().map_err(not_copied)?;
-        }
-        Ok(entries)
+        Ok((entries, copy.into_inner().map_err(not_copied)?))
     }
 
     /// These rows of the table, in the order given, which ascends.
     async fn rows_in_order(&self, seqs: &[u64]) -> Result<RecordBatch> {
         let (Some(first), Some(last)) = (seqs.first(), seqs.last()) else {
-            return Ok(RecordBatch::new_empty(crate::event::columns::stored_schema()));
+            return Ok(RecordBatch::new_empty(stored_schema()));
         };
         let (first, last) = (*first as i64, *last as i64);
-        let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+        let all = Column::all();
         let is_range = seqs.len() as i64 == last - first + 1;
         let filter = match is_range {
             true => parquet::RowsWith::seq_range(first..last + 1),
@@ -225,7 +216,7 @@ impl Store {
         let at = (0..seqs.len())
             .find(|row| *row >= view.len() || view.long(Column::Seq, *row) != seqs.get(*row).map(|seq| *seq as i64));
         match at {
-            None if view.len() == seqs.len() => Ok(rows.clone()),
+            None if view.len() == seqs.len() => Ok(rows),
             _ => Err(Error::damaged(format!(
                 "the table lacks the row of seq {}, or holds it twice; `probity verify store` says more",
                 at.map_or(last, |row| seqs[row] as i64)
@@ -235,27 +226,27 @@ impl Store {
 
     /// Writes the subtrees that complete the tree over the rows.
     async fn write_nodes(&self, order: &Order, size: u64, folder: &Path) -> Result<Out> {
-        let nodes = match &order.rows {
+        let needed = match &order.rows {
             Wanted::Range(range) => [cover(0, range.start), cover(range.end, size)].concat(),
             Wanted::These(seqs) => completing_nodes(size, seqs),
         };
         let mut out = Out::create(folder, NODES)?;
-        let mut tiles = HeldTiles { store: self, size, held: HashMap::new() };
-        for node in nodes {
-            let hash = Base64Hash(tiles.node(node).await?);
-            out.write(&NodeLine { level: node.level, index: node.index, hash }.to_line())?;
+        let mut nodes = Nodes { tiles: HeldTiles::new(&self.log), size };
+        for node in needed {
+            let hash = Base64Hash(nodes.hash(node).await?);
+            out.text(&NodeLine { level: node.level, index: node.index, hash }.to_line())?;
         }
         Ok(out)
     }
 
     /// The proof that the tree of `size` leaves grew out of its first `old` ones.
     async fn growth(&self, old: u64, size: u64) -> Result<Consistency> {
-        let mut tiles = HeldTiles { store: self, size, held: HashMap::new() };
+        let mut nodes = Nodes { tiles: HeldTiles::new(&self.log), size };
         let mut proof = Vec::new();
         for range in consistency_ranges(old, size)? {
-            proof.push(Base64Hash(tiles.range(range).await?));
+            proof.push(Base64Hash(nodes.range(range).await?));
         }
-        Ok(Consistency { old_size: old, old_root: Base64Hash(tiles.range(0..old).await?), proof })
+        Ok(Consistency { old_size: old, old_root: Base64Hash(nodes.range(0..old).await?), proof })
     }
 }
 
@@ -292,7 +283,7 @@ fn write_entries(rows: &RecordBatch, withheld: &[Column], out: &mut Out) -> Resu
         });
         let seq = view.long(Column::Seq, row).unwrap_or_default() as u64;
         let line = EntryLine { seq, entry: entry.clone(), disclosures: disclosures.collect(), erased_by: None };
-        out.write(&line.to_line())?;
+        out.text(&line.to_line())?;
     }
     Ok(())
 }
@@ -310,35 +301,28 @@ fn shown_columns(rows: &RecordBatch, withheld: &[Column]) -> Result<RecordBatch>
     rows.project(&shown).map_err(|e| Error::internal("cannot select the columns of a pack").because(e))
 }
 
-/// Tiles of the tree of `size` leaves, some held.
-struct HeldTiles<'a> {
-    store: &'a Store,
+/// Nodes of the tree of `size` leaves.
+struct Nodes<'a> {
+    tiles: HeldTiles<'a>,
     size: u64,
-    held: HashMap<Tile, Bytes>,
 }
 
-impl HeldTiles<'_> {
-    async fn node(&mut self, node: Node) -> Result<Hash> {
+impl Nodes<'_> {
+    async fn hash(&mut self, node: Node) -> Result<Hash> {
         let (tile, _) = Tile::holding(node, self.size);
-        if !self.held.contains_key(&tile) {
-            if self.held.len() == TILES_HELD {
-                self.held.clear();
-            }
-            let bytes = self.store.log().tile(tile).await?.ok_or_else(|| {
-                Error::damaged(format!(
-                    "tile {} of the ledger is missing; make it again with `probity maintain tiles`",
-                    tile.path()
-                ))
-            })?;
-            self.held.insert(tile, bytes);
-        }
-        node_in_tile(node, &tile, &self.held[&tile])
+        let bytes = self.tiles.get(tile).await?.ok_or_else(|| {
+            Error::damaged(format!(
+                "tile {} of the ledger is missing; make it again with `probity maintain tiles`",
+                tile.path()
+            ))
+        })?;
+        node_in_tile(node, &tile, &bytes)
     }
 
     async fn range(&mut self, range: Range<u64>) -> Result<Hash> {
         let mut hashes = Vec::new();
         for node in cover(range.start, range.end) {
-            hashes.push(self.node(node).await?);
+            hashes.push(self.hash(node).await?);
         }
         range_hash(range, &hashes)
     }

@@ -4,7 +4,7 @@
 //! not match, with row, file and reason. Invariants: a row is believed only if its own bytes give the leaf that the
 //! signed tree holds at its place; memory is one bit an event, and a bound on everything else. It repairs nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,25 +12,22 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 
 use super::Store;
-use super::log::{Log, Sealed};
+use super::log::{HeldTiles, Log, Sealed, TILES_AT_ONCE};
 use super::parquet;
 use super::snapshot::DataFile;
 use crate::error::{Error, Result};
 use crate::event::batch::month_of;
-use crate::event::{COLUMNS, Column, Leaf, Rows, leaves};
+use crate::event::{Column, Leaf, Rows, leaves};
 use crate::ledger::edge::Edge;
 use crate::ledger::hash::Hash;
 use crate::ledger::note::{Note, Verifier};
 use crate::ledger::tile::{TILE_WIDTH, Tile};
+use crate::ledger::tree::Node;
 
 /// Findings kept; all are counted.
 pub const FINDINGS: usize = 100;
 /// Data files read at once.
 const FILES_AT_ONCE: usize = 4;
-/// Tiles that the check of one file holds.
-const TILES_HELD: usize = 4096;
-/// Tiles read at once.
-const TILES_AT_ONCE: usize = 32;
 
 /// Something that does not match.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -297,15 +294,15 @@ fn joined(ended: Option<std::result::Result<Result<()>, tokio::task::JoinError>>
 }
 
 async fn check_file(work: &Work, file: &DataFile) -> Result<()> {
-    let all: Vec<Column> = COLUMNS.iter().map(|c| c.column).collect();
+    let all = Column::all();
     let object = file.path.to_string();
     let mut read = Bounds::default();
-    let mut tiles = Tiles::new(work);
+    let mut leaves = Leaves { tiles: HeldTiles::new(work.store.log()), size: work.size };
     let reading = async {
         let mut rows = parquet::scan(&work.store.location.objects, file, &all, None).await?;
         while let Some(batch) = rows.try_next().await? {
             let view = Rows::new(&batch)?;
-            check_batch(work, &mut tiles, &view, file, &mut read).await?;
+            check_batch(work, &mut leaves, &view, file, &mut read).await?;
             (work.progress)(view.len() as u64);
         }
         Ok::<(), Error>(())
@@ -327,7 +324,7 @@ async fn check_file(work: &Work, file: &DataFile) -> Result<()> {
 
 async fn check_batch(
     work: &Work,
-    tiles: &mut Tiles<'_>,
+    held: &mut Leaves<'_>,
     view: &Rows<'_>,
     file: &DataFile,
     read: &mut Bounds,
@@ -337,7 +334,7 @@ async fn check_batch(
         let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
         read.widen(seq.unwrap_or(-1), at, view.instant(Column::RecordedAt, row).unwrap_or_default());
         let said = |reason: String| format!("{reason} (occurred at {})", crate::clock::rfc3339(at));
-        if let Some((kind, reason)) = check_row(work, tiles, seq, &leaf).await? {
+        if let Some((kind, reason)) = check_row(work, held, seq, &leaf).await? {
             work.add(kind, seq, Some(file.path.to_string()), said(reason));
         }
         if month_of(at) != file.month {
@@ -399,7 +396,7 @@ fn chain_of(err: &Error) -> String {
 
 async fn check_row(
     work: &Work,
-    tiles: &mut Tiles<'_>,
+    held: &mut Leaves<'_>,
     seq: Option<i64>,
     leaf: &Leaf,
 ) -> Result<Option<(&'static str, String)>> {
@@ -408,7 +405,7 @@ async fn check_row(
         return Ok(Some(("added", format!("the row lies outside the {} events of the table", work.size))));
     };
     let is_first = work.see(place);
-    let expected = tiles.leaf(place).await?;
+    let expected = held.get(place).await?;
     Ok(match (expected, is_first) {
         (Some(expected), _) if expected != *leaf => {
             Some(("edited", "the row does not give the leaf hash that the ledger holds at its place".to_owned()))
@@ -442,29 +439,16 @@ fn check_seen(work: &Work) {
     }
 }
 
-/// Leaf hashes as the tiles hold them, some tiles at a time.
-struct Tiles<'a> {
-    work: &'a Work,
-    held: HashMap<u64, Option<Bytes>>,
+/// Leaf hashes as the tiles of the tree of `size` leaves hold them.
+struct Leaves<'a> {
+    tiles: HeldTiles<'a>,
+    size: u64,
 }
 
-impl<'a> Tiles<'a> {
-    fn new(work: &'a Work) -> Self {
-        Self { work, held: HashMap::new() }
-    }
-
-    async fn leaf(&mut self, seq: u64) -> Result<Option<Leaf>> {
-        let index = seq / TILE_WIDTH as u64;
-        if !self.held.contains_key(&index) {
-            if self.held.len() == TILES_HELD {
-                self.held.clear();
-            }
-            let width = (self.work.size - index * TILE_WIDTH as u64).min(TILE_WIDTH as u64) as u16;
-            let tile = self.work.store.log().tile(Tile { level: 0, index, width }).await?;
-            self.held.insert(index, tile);
-        }
-        let bytes = self.held.get(&index).and_then(Option::as_ref);
-        let at = (seq % TILE_WIDTH as u64) as usize * 32;
-        Ok(bytes.and_then(|bytes| bytes.get(at..at + 32)?.try_into().ok()))
+impl Leaves<'_> {
+    async fn get(&mut self, seq: u64) -> Result<Option<Leaf>> {
+        let (tile, range) = Tile::holding(Node { level: 0, index: seq }, self.size);
+        let Some(bytes) = self.tiles.get(tile).await? else { return Ok(None) };
+        Ok(Some(tile.hashes(&bytes)?[range.start]))
     }
 }

@@ -5,7 +5,6 @@
 //! an unknown member is refused, because nobody would check it. Decides nothing about what the values prove.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io;
 
 use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
@@ -14,7 +13,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::ledger::hash::{Hash, from_base64, to_base64};
+use crate::ledger::hash::{Hash, from_base64, hex, to_base64};
 
 /// Name and version of the format.
 pub const FORMAT: &str = "probity-pack/1";
@@ -279,13 +278,6 @@ fn to_line<T: Serialize>(value: &T) -> String {
     let mut text = serde_json::to_string(value).expect("maps of text keys, numbers and text are JSON");
     text.push('\n');
     text
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes any text");
-        text
-    })
 }
 
 /// A map that names a file twice would say two things of it, and readers differ in which one they believe.
