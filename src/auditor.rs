@@ -1,8 +1,9 @@
-//! What an auditor holds and was handed: a pack, keys, a policy and checkpoints as files, read within bounds.
+//! What an auditor holds and was handed: packs, proofs, keys, a policy, checkpoints and receipts as files, read within
+//! bounds.
 //!
-//! In: paths. Out: the verdict of `ledger::pack`. Invariants: nothing is written or unpacked to disk, no link is
-//! followed, an archive that unpacks to more than an honest one ends with an error. Shared by `probity verify pack` and
-//! the small binary `probity-verify`; it knows nothing of stores.
+//! In: paths. Out: the verdicts of `ledger::pack`. Invariants: nothing is written or unpacked to disk, no link is
+//! followed, an archive that unpacks to more than an honest one ends with an error. Shared by `probity verify pack|proof`
+//! and the small binary `probity-verify`; it knows nothing of stores.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,13 +13,18 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 
 use crate::error::{Error, Result};
-use crate::ledger::checkpoint::{self, Checkpoint};
-use crate::ledger::note::{Kind, Verifier};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::handover::{Handover, Succession, open_checkpoint};
+use crate::ledger::note::{Kind, NOTE_BYTES, Verifier};
+use crate::ledger::pack::single::{self, RowVerdict};
 use crate::ledger::pack::{self, Pack, Trusted, Verdict};
+use crate::ledger::receipt::{self, Receipt};
 use crate::ledger::trust::Policy;
 
-/// Bytes of a key, a policy or a checkpoint; all of them are a page of text.
+/// Bytes of a key, a policy, a checkpoint or a receipt; all of them are a page of text.
 const SMALL_BYTES: u64 = 1024 * 1024;
+/// Bytes of the proof of one row, as many as its reader takes.
+const PROOF_BYTES: u64 = 2 * NOTE_BYTES as u64;
 /// Bytes that any archive may unpack to,
 const UNPACKED_BYTES: u64 = 64 * 1024 * 1024;
 /// and bytes that each of its own bytes may unpack to: text of hashes does not shrink a hundredfold, bombs do.
@@ -37,6 +43,8 @@ pub struct Asked<'a> {
     pub trust: Option<&'a Path>,
     /// A checkpoint seen earlier.
     pub held: Option<&'a Path>,
+    /// A receipt that the log answered.
+    pub receipt: Option<&'a Path>,
 }
 
 /// Verifies a pack; what is wrong with it is in the verdict.
@@ -45,10 +53,24 @@ pub struct Asked<'a> {
 /// When a file cannot be read, or is not what it is given for.
 pub fn verify(asked: &Asked<'_>) -> Result<Verdict> {
     let key = read_key(asked.key)?;
-    let policy = asked.trust.map(|file| Policy::parse(&read_small(file)?)).transpose()?;
-    let held = asked.held.map(|file| read_held(file, &key)).transpose()?;
+    let policy = asked.trust.map(read_policy).transpose()?;
+    let receipt = asked.receipt.map(read_small).transpose()?;
     let pack = read_pack(asked.pack)?;
-    Ok(pack::verify(&pack, &Trusted { key: &key, policy: policy.as_ref(), held: held.as_ref() }))
+    let held = asked.held.map(|file| read_held(file, &key, pack.handovers())).transpose()?;
+    let trusted = Trusted { key: &key, policy: policy.as_ref(), held: held.as_ref(), receipt: receipt.as_deref() };
+    Ok(pack::verify(&pack, &trusted))
+}
+
+/// Verifies the proof of one row; what is wrong with it is in the verdict.
+///
+/// # Errors
+/// When a file cannot be read, or is not what it is given for.
+pub fn verify_row(proof: &Path, key: &OsStr, trust: Option<&Path>) -> Result<RowVerdict> {
+    let key = read_key(key)?;
+    let policy = trust.map(read_policy).transpose()?;
+    let text = String::from_utf8(read_bounded(proof, PROOF_BYTES)?)
+        .map_err(|e| Error::invalid(format!("{} is no text and no proof", proof.display())).because(e))?;
+    Ok(single::verify(&text, &key, policy.as_ref()))
 }
 
 /// The log's key: the file of that name if there is one, else the text itself.
@@ -56,35 +78,83 @@ pub fn verify(asked: &Asked<'_>) -> Result<Verdict> {
 /// # Errors
 /// Invalid when it is no key of a log.
 pub fn read_key(argument: &OsStr) -> Result<Verifier> {
-    let path = Path::new(argument);
-    let text = if path.is_file() {
-        String::from_utf8_lossy(&read_small(path)?).into_owned()
-    } else {
-        argument.to_string_lossy().into_owned()
-    };
-    let key = Verifier::parse(text.trim())
-        .map_err(|e| Error::invalid("the key is neither a file with a public key nor one itself").because(e))?;
+    let key = read_any_key(argument)?;
     if key.kind() != Kind::Ed25519 {
         return Err(Error::invalid("the key is that of a witness; give the log's, and witnesses in a trust policy"));
     }
     Ok(key)
 }
 
-/// A checkpoint that the auditor saw earlier, signed by the log's key.
+/// A witness's key: the file of that name if there is one, else the text itself.
+///
+/// # Errors
+/// Invalid when it is no key of a witness.
+pub fn read_witness_key(argument: &OsStr) -> Result<Verifier> {
+    let key = read_any_key(argument)?;
+    if key.kind() != Kind::Cosignature {
+        return Err(Error::invalid(
+            "the key is that of a log; give the witness's, as `probity witness init` printed it",
+        ));
+    }
+    Ok(key)
+}
+
+/// A trust policy in a file.
+///
+/// # Errors
+/// Invalid when it is none.
+pub fn read_policy(path: &Path) -> Result<Policy> {
+    Policy::parse(&read_small(path)?)
+}
+
+fn read_any_key(argument: &OsStr) -> Result<Verifier> {
+    let path = Path::new(argument);
+    let text = if path.is_file() {
+        String::from_utf8_lossy(&read_small(path)?).into_owned()
+    } else {
+        argument.to_string_lossy().into_owned()
+    };
+    Verifier::parse(text.trim())
+        .map_err(|e| Error::invalid("the key is neither a file with a public key nor one itself").because(e))
+}
+
+/// A checkpoint that the auditor saw earlier, signed by the log: with the key that he trusts, or with one that leads
+/// to or from it by these handovers.
 ///
 /// # Errors
 /// Invalid when it is not.
-pub fn read_held(path: &Path, key: &Verifier) -> Result<Checkpoint> {
-    checkpoint::open(&read_small(path)?, key.name(), key)
+pub fn read_held(path: &Path, key: &Verifier, handovers: &[Handover]) -> Result<Checkpoint> {
+    let succession = succession(key, handovers);
+    let opened = open_checkpoint(&read_small(path)?, key.name(), succession.all());
+    opened
+        .map(|(checkpoint, _)| checkpoint)
         .map_err(|e| Error::invalid("the held file is no checkpoint that the log signed with this key").because(e))
 }
 
+/// A receipt that the log answered, signed as [`read_held`] says.
+///
+/// # Errors
+/// Invalid when it is not.
+pub fn read_receipt(path: &Path, key: &Verifier, handovers: &[Handover]) -> Result<Receipt> {
+    receipt::open(&read_small(path)?, succession(key, handovers).all())
+        .map_err(|e| Error::invalid(format!("{} is no receipt that the log signed", path.display())).because(e))
+}
+
+/// The keys that count with `key`. Handovers that do not hold together are a finding of the pack, and none here.
+fn succession(key: &Verifier, handovers: &[Handover]) -> Succession {
+    Succession::of(key, handovers).unwrap_or_else(|_| Succession::alone(key))
+}
+
 fn read_small(path: &Path) -> Result<Vec<u8>> {
+    read_bounded(path, SMALL_BYTES)
+}
+
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|e| cannot_read(path, e))?;
-    file.take(SMALL_BYTES + 1).read_to_end(&mut bytes).map_err(|e| cannot_read(path, e))?;
-    if bytes.len() as u64 > SMALL_BYTES {
-        return Err(Error::limit(format!("{} is larger than 1 MiB; give another file", path.display())));
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| cannot_read(path, e))?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::limit(format!("{} is larger than {limit} bytes; give another file", path.display())));
     }
     Ok(bytes)
 }

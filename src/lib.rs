@@ -40,17 +40,19 @@
 //! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
 //! | [`auditor`] | packs, keys and checkpoints read from files, for who verifies | knows no store |
 //! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
+//! | [`witness`] | an auditor's cosigner over HTTP, and whoever asks it | sees of a log name, size and root only |
 //! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |
 //! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, projection, indexes, quarantine | no SQL |
 //! | [`ingest`] | framing, mappings, duplicate detection, the writer, counts | no queries |
 //! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
+//! | [`custody`] | erasure of a person, holds, retention: an event first, then the removal | decides nothing for a person |
 //! | [`incident`] | the rules of a policy that open draft incidents | decides nothing for a person |
 //! | [`report`] | dashboards and answers become pages, JSON, CSV | computes no number |
 //! | [`server`] | a finished page on loopback | no computation |
 //! | [`cli`] | one file per verb; words, results, exit codes | no computation |
 //!
 //! Foreign crates have one home: `deltalake` in `store::table`, `datafusion` in `query` and `ingest::mapping`,
-//! `axum` in `server`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
+//! `axum` in `server` and `witness::server`, `reqwest` in `witness::client`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
 //!
 //! SQL lives in `queries/`, one file a question, with a parsed header; `dashboards/` says which questions a page
 //! answers. A control gives one row per item that it judges; the engine counts them, so that missing data never
@@ -82,6 +84,8 @@
 //! - Nothing is signed before it is durable: a checkpoint follows its commit. A table shorter than what was signed, or
 //!   with another root, is refused; tiles are made again from the rows.
 //! - Compaction keeps every leaf: new files are read back and their leaf hashes compared before the commit.
+//! - What was proven stays proven when the log changes its key: the old and the new key sign a *handover*, and packs
+//!   hold it; a key that handed over signs nothing more.
 //! - The same `as_of` gives the same numbers: `now()` in SQL is the as-of instant.
 //!
 //! # Not here
@@ -110,6 +114,8 @@ pub mod simulate;
 #[cfg(feature = "engine")]
 pub mod cli;
 #[cfg(feature = "engine")]
+pub mod custody;
+#[cfg(feature = "engine")]
 pub mod incident;
 #[cfg(feature = "engine")]
 pub mod ingest;
@@ -123,3 +129,5 @@ pub mod report;
 pub mod server;
 #[cfg(feature = "engine")]
 pub mod store;
+#[cfg(feature = "engine")]
+pub mod witness;

@@ -85,3 +85,12 @@ pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 pub const RECEIVED_ENTRIES: usize = 400;
 /// Reasons for refusal repeated in the result of an ingest; the quarantine holds all of them.
 pub const FIRST_REASONS: usize = 20;
+
+/// Bytes of a request to a witness: a note of 1 MB, a proof of 63 hashes.
+pub const WITNESS_REQUEST_BYTES: usize = 1_004_096;
+/// Bytes of a witness's answer: a few signature lines, or words.
+pub const WITNESS_ANSWER_BYTES: usize = 64 * 1024;
+/// Seconds in which a witness must be reached,
+pub const WITNESS_CONNECT_SECONDS: u64 = 5;
+/// and have answered.
+pub const WITNESS_SECONDS: u64 = 30;

@@ -8,10 +8,10 @@ const LINES: [&[&str]; 9] = [
     &["error", "limits", "clock"],
     &["ledger"],
     &["event", "analysis"],
-    &["policy", "simulate", "auditor"],
+    &["policy", "simulate", "auditor", "witness"],
     &["store"],
     &["ingest", "query"],
-    &["incident", "report"],
+    &["custody", "incident", "report"],
     &["server"],
     &["cli"],
 ];
@@ -68,7 +68,7 @@ fn a_foreign_crate_has_one_home() {
     let homes: [(&str, &[&str]); 6] = [
         ("deltalake", &["store/table.rs"]),
         ("datafusion", &["query/", "ingest/mapping.rs"]),
-        ("axum", &["server/"]),
+        ("axum", &["server/", "witness/server.rs"]),
         ("clap", &["cli/"]),
         ("plotters", &["report/"]),
         ("indicatif", &["cli/"]),

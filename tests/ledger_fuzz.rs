@@ -7,10 +7,13 @@
 use probity::ledger::checkpoint::Checkpoint;
 use probity::ledger::cosignature::{self, cosign};
 use probity::ledger::entry::{Disclosure, Entry};
+use probity::ledger::handover::{Handover, Succession};
 use probity::ledger::hash::{Hash, leaf_hash};
 use probity::ledger::note::{Kind, Note, Verifier};
-use probity::ledger::pack::format::{Consistency, EntryLine, Manifest, NodeLine, SIGNATURE};
+use probity::ledger::pack::format::{Consistency, EntryLine, Manifest, NodeLine, NoteLine, SIGNATURE};
+use probity::ledger::pack::single;
 use probity::ledger::proof::{completing_nodes, root_from, verify_consistency, verify_inclusion};
+use probity::ledger::receipt::{self, Receipt};
 use probity::ledger::tile::Tile;
 use probity::ledger::tlog_proof::TlogProof;
 use probity::ledger::tree::{Node, inclusion_ranges};
@@ -19,7 +22,9 @@ use probity::ledger::witness::{Log, Request, add_checkpoint};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::support::pack::{Draft, SIZE, checkpoint, disclosure, entry, growth, log, root, verdict, witness};
+use crate::support::pack::{
+    Draft, SIZE, checkpoint, disclosure, entry, growth, handover, later_log, line, log, root, verdict, witness,
+};
 
 /// What the formats are made of, and what their readers have to count with.
 const PIECES: &str = "\n|\n\n| |\t|\r|\0|0|00|-1|+|=|— |\"|\\u0000|null|x000/|.p/1|é|9223372036854775807|\
@@ -164,6 +169,56 @@ fn fuzz_tlog_proofs() {
 }
 
 #[test]
+fn fuzz_receipts() {
+    let kept = [(3, 9), (0, 13)].map(|(from, to)| crate::support::pack::receipt(from, to, &log()));
+    let texts = kept.clone().map(|note| Note::parse(note.as_bytes()).unwrap().text);
+    let reigns = Succession::alone(&log().verifier(Kind::Ed25519));
+    fuzz("fuzz_receipts", runs(), &kept.map(String::into_bytes), |input| {
+        if let Some(Ok(receipt)) = text(input).map(Receipt::parse) {
+            assert_eq!(receipt.to_text().as_bytes(), input);
+        }
+        let Ok(opened) = receipt::open(input, reigns.all()) else { return false };
+        assert!(texts.contains(&opened.to_text()), "a receipt was taken for signed that never was: {opened:?}");
+        true
+    });
+}
+
+#[test]
+fn fuzz_handovers() {
+    let signed = [handover(0, 5), handover(1, 9)];
+    let texts = signed.clone().map(|note| Note::parse(note.as_bytes()).unwrap().text);
+    fuzz("fuzz_handovers", runs(), &signed.map(String::into_bytes), |input| {
+        if let Some(Ok(handover)) = text(input).map(Handover::parse) {
+            assert_eq!(handover.to_text().as_bytes(), input);
+        }
+        let Ok(opened) = Handover::open(input) else { return false };
+        assert!(texts.contains(&opened.to_text()), "a handover was taken for signed that never was: {opened:?}");
+        assert!(Succession::of(&later_log(1).verifier(Kind::Ed25519), &[opened]).is_ok());
+        true
+    });
+}
+
+#[test]
+fn fuzz_proofs_of_rows() {
+    let row = |seq: u64, notes: &[String]| {
+        let ranges = inclusion_ranges(seq, SIZE).unwrap();
+        let proof = ranges.iter().map(|range| root(range.start, range.end)).collect();
+        let extra = single::extra(&line(seq), notes.iter().map(String::as_str));
+        let checkpoint = signed(SIZE);
+        TlogProof { extra: Some(extra.into_bytes()), index: seq, proof, checkpoint }.to_string().into_bytes()
+    };
+    let key = log().verifier(Kind::Ed25519);
+    fuzz("fuzz_proofs_of_rows", runs(), &[row(3, &[]), row(5, &[]), row(12, &[handover(0, SIZE)])], |input| {
+        let Some(proof) = text(input) else { return false };
+        let verdict = single::verify(proof, &key, None);
+        if let Some(shown) = &verdict.entry {
+            assert_eq!(*shown, entry(verdict.seq.unwrap()), "a row was taken for proven that is not in the log");
+        }
+        verdict.is_ok
+    });
+}
+
+#[test]
 fn fuzz_entries_and_disclosures() {
     let inputs = r#"{"a":9,"b":true,"inputs":[{"field":"f","system":"s"},{}],"seq":"4","t":"\u0001\"\\é","v":1}"#;
     let good = [entry(3).into_bytes(), entry(5).into_bytes(), inputs.as_bytes().to_vec()];
@@ -225,7 +280,7 @@ fn fuzz_witness_requests() {
 fn fuzz_files_of_a_pack() {
     let mut draft = Draft::query(&[2, 6]);
     draft.consistency = Some(growth(5));
-    let files = draft.signed();
+    let files = draft.signed_by(&later_log(2), &[handover(0, 5), handover(1, 9)]);
     for (name, good) in &files {
         fuzz("fuzz_files_of_a_pack", runs() / 20, std::slice::from_ref(good), |input| {
             read_again(input);
@@ -255,6 +310,9 @@ fn read_again(input: &[u8]) {
     for line in input.split(|byte| *byte == b'\n') {
         if let Ok(line) = EntryLine::parse(line) {
             assert_eq!(EntryLine::parse(line.to_line().as_bytes()).unwrap(), line);
+        }
+        if let Ok(line) = NoteLine::parse(line) {
+            assert_eq!(NoteLine::parse(line.to_line().as_bytes()).unwrap(), line);
         }
         if let Ok(line) = NodeLine::parse(line) {
             assert_eq!(NodeLine::parse(line.to_line().as_bytes()).unwrap(), line);

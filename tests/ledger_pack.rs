@@ -46,7 +46,7 @@ fn files_may_come_in_any_order() {
         pack.add(name, bytes.as_slice()).unwrap();
     }
     let key = log().verifier(Kind::Ed25519);
-    assert_eq!(verify(&pack, &Trusted { key: &key, policy: None, held: None }), verdict(&files));
+    assert_eq!(verify(&pack, &Trusted { key: &key, policy: None, held: None, receipt: None }), verdict(&files));
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn files_changed_behind_the_signature_are_named() {
     pack.add(NODES, &b""[..]).unwrap();
     pack.refuse("link", "is no plain file");
     let key = log().verifier(Kind::Ed25519);
-    let verdict = verify(&pack, &Trusted { key: &key, policy: None, held: None });
+    let verdict = verify(&pack, &Trusted { key: &key, policy: None, held: None, receipt: None });
     assert_refused(&verdict, "nodes.ndjson: stands twice");
     assert_refused(&verdict, "link: is no plain file");
 }
@@ -209,7 +209,7 @@ fn only_the_key_that_the_auditor_holds_counts() {
     let files = Draft::range(3, 9).signed();
     let same_name = Signer::new(log().name(), [9; 32]).unwrap().verifier(Kind::Ed25519);
     for key in [same_name, witness().verifier(Kind::Ed25519), log().verifier(Kind::Cosignature)] {
-        let verdict = verify(&read(&files), &Trusted { key: &key, policy: None, held: None });
+        let verdict = verify(&read(&files), &Trusted { key: &key, policy: None, held: None, receipt: None });
         let failed: Vec<&str> = verdict.failed().map(|check| check.name).collect();
         assert!(failed.len() >= 3 && verdict.origin.is_none(), "{key}: {verdict}");
     }
@@ -221,7 +221,7 @@ fn a_policy_asks_for_cosignatures() {
     let key = log().verifier(Kind::Ed25519);
     let with = |policy: &str| {
         let policy = Policy::parse(policy.as_bytes()).unwrap();
-        verify(&pack, &Trusted { key: &key, policy: Some(&policy), held: None })
+        verify(&pack, &Trusted { key: &key, policy: Some(&policy), held: None, receipt: None })
     };
     let known = format!("witness w {}\nquorum w\n", cosignature::vkey(&witness()));
     let verdict = with(&known);
@@ -253,7 +253,8 @@ fn a_tree_must_have_grown_out_of_the_one_held() {
     for (proof, held, expected) in cases {
         let mut draft = Draft::range(3, 9);
         draft.consistency = proof.map(growth);
-        let verdict = verify(&read(&draft.signed()), &Trusted { key: &key, policy: None, held: held.as_ref() });
+        let verdict =
+            verify(&read(&draft.signed()), &Trusted { key: &key, policy: None, held: held.as_ref(), receipt: None });
         match expected {
             "" => assert!(verdict.is_ok, "{proof:?}, {held:?}: {verdict}"),
             _ => assert_refused(&verdict, expected),
@@ -263,7 +264,7 @@ fn a_tree_must_have_grown_out_of_the_one_held() {
     }
     let newer = Checkpoint { size: SIZE + 1, ..checkpoint(SIZE) };
     let pack = read(&Draft::range(3, 9).signed());
-    let verdict = verify(&pack, &Trusted { key: &key, policy: None, held: Some(&newer) });
+    let verdict = verify(&pack, &Trusted { key: &key, policy: None, held: Some(&newer), receipt: None });
     assert_refused(&verdict, "an old pack, or a log taken back");
 }
 

@@ -1,7 +1,7 @@
-//! `probity-verify`: checks an evidence pack offline, and nothing else.
+//! `probity-verify`: checks an evidence pack, or the proof of one row, offline, and nothing else.
 //!
-//! In: a pack (directory or `.tar.gz`), the log's public key, and if the auditor has them a trust policy and a
-//! checkpoint that he saw earlier. Out: the list of checks on standard output and an exit code that is a contract:
+//! In: a pack (directory or `.tar.gz`) or a `.tlog-proof`, the log's public key, and if the auditor has them a trust
+//! policy, a checkpoint that he saw earlier and a receipt that the log answered. Out: the list of checks on standard output and an exit code that is a contract:
 //! 0 verified, 1 not verified, 2 it could not be done. Small on purpose, so that whoever relies on it can read it: of
 //! this project it uses `error`, `ledger` and `auditor` alone. It must not write a file, or look anything up.
 
@@ -10,17 +10,20 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use probity::auditor::{Asked, verify};
+use probity::auditor::{Asked, verify, verify_row};
 use probity::error::{Error, Result};
-use probity::ledger::pack::Verdict;
+use serde::Serialize;
 
 const USAGE: &str = "\
-usage: probity-verify PACK --key VKEY|FILE [--trust FILE] [--held FILE] [--json]
+usage: probity-verify PACK --key VKEY|FILE [--trust FILE] [--held FILE] [--receipt FILE] [--json]
+       probity-verify ROW.tlog-proof --key VKEY|FILE [--trust FILE] [--json]
 
   PACK         evidence pack: a directory or a .tar.gz
+  ROW          proof of one row: a file whose name ends in .tlog-proof
   --key        the log's public key from your own records, as text or in a file
   --trust      trust policy (c2sp.org/tlog-policy): whose cosignatures you ask for
   --held       a signed checkpoint of the log that you saw earlier
+  --receipt    a signed receipt that the log answered when it accepted events
   --json       print the verdict as JSON
 
 exit code: 0 verified, 1 not verified, 2 it could not be done
@@ -33,8 +36,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     match Args::parse(words).and_then(|args| run(&args)) {
-        Ok(verdict) if verdict.is_ok => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(1),
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
         Err(e) => {
             // Nobody is left to be told when standard error is closed.
             let _ = writeln!(io::stderr(), "error: {e}");
@@ -50,6 +53,7 @@ struct Args {
     key: Option<OsString>,
     trust: Option<OsString>,
     held: Option<OsString>,
+    receipt: Option<OsString>,
     is_json: bool,
 }
 
@@ -63,6 +67,7 @@ impl Args {
                 Some("--key") => set(&mut args.key, "--key", words.next())?,
                 Some("--trust") => set(&mut args.trust, "--trust", words.next())?,
                 Some("--held") => set(&mut args.held, "--held", words.next())?,
+                Some("--receipt") => set(&mut args.receipt, "--receipt", words.next())?,
                 Some(option) if option.starts_with('-') => {
                     return Err(Error::invalid(format!("there is no option {option}; see --help")));
                 }
@@ -81,21 +86,34 @@ fn set(place: &mut Option<OsString>, name: &str, value: Option<OsString>) -> Res
     }
 }
 
-fn run(args: &Args) -> Result<Verdict> {
+/// Prints the verdict; whether it is yes.
+fn run(args: &Args) -> Result<bool> {
     let need = |name: &str| Error::invalid(format!("{name} is missing; see --help"));
-    let verdict = verify(&Asked {
-        pack: Path::new(args.pack.as_ref().ok_or_else(|| need("PACK"))?),
-        key: args.key.as_ref().ok_or_else(|| need("--key"))?,
-        trust: args.trust.as_ref().map(Path::new),
-        held: args.held.as_ref().map(Path::new),
-    })?;
-    if args.is_json {
-        let json = serde_json::to_string_pretty(&verdict);
-        print(&(json.map_err(|e| Error::internal("cannot write the verdict").because(e))? + "\n"));
-    } else {
-        print(&verdict.to_string());
+    let pack = Path::new(args.pack.as_ref().ok_or_else(|| need("PACK"))?);
+    let key = args.key.as_ref().ok_or_else(|| need("--key"))?;
+    let trust = args.trust.as_ref().map(Path::new);
+    let (held, receipt) = (args.held.as_ref().map(Path::new), args.receipt.as_ref().map(Path::new));
+    if pack.extension().is_some_and(|extension| extension == "tlog-proof") {
+        if held.is_some() || receipt.is_some() {
+            return Err(Error::invalid("--held and --receipt need a pack; one row cannot be compared with them"));
+        }
+        let verdict = verify_row(pack, key, trust)?;
+        tell(&verdict, &verdict.to_string(), args.is_json)?;
+        return Ok(verdict.is_ok);
     }
-    Ok(verdict)
+    let verdict = verify(&Asked { pack, key, trust, held, receipt })?;
+    tell(&verdict, &verdict.to_string(), args.is_json)?;
+    Ok(verdict.is_ok)
+}
+
+fn tell(verdict: &impl Serialize, words: &str, is_json: bool) -> Result<()> {
+    if !is_json {
+        print(words);
+        return Ok(());
+    }
+    let json = serde_json::to_string_pretty(verdict);
+    print(&(json.map_err(|e| Error::internal("cannot write the verdict").because(e))? + "\n"));
+    Ok(())
 }
 
 /// Prints to standard output. The exit code counts, also for a reader that has seen enough, as in `| head`.

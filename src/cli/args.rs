@@ -81,6 +81,20 @@ pub enum Command {
     Verify(VerifyCommand),
     /// Write an evidence pack that a stranger can verify offline
     Export(ExportArgs),
+    /// Write the proof of one row, which stands alone (c2sp.org/tlog-proof)
+    Prove(ProveArgs),
+    /// Show the key that signs the ledger, or put a new one in its place
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Be a witness that cosigns what grows consistently, or ask witnesses to cosign this ledger
+    #[command(subcommand)]
+    Witness(WitnessCommand),
+    /// Erase a person: the sealed values of every event about a subject; every proof stays valid
+    Erase(EraseArgs),
+    /// Hold evidence, so that nothing of it is erased or deleted; without options list the holds in force
+    Hold(HoldArgs),
+    /// Release a hold
+    Release(ReleaseArgs),
     /// Fold, compact, project, checkpoint and vacuum the store
     Maintain(MaintainArgs),
     /// Make up a log of agents at work, with incidents planted in it: as NDJSON, or straight into the store
@@ -113,6 +127,8 @@ pub enum VerifyCommand {
     Store(VerifyStoreArgs),
     /// Check an evidence pack: no store, no network, nothing but the public key
     Pack(VerifyPackArgs),
+    /// Check the proof of one row: no store, no network, nothing but the public key
+    Proof(VerifyProofArgs),
 }
 
 /// `verify store`.
@@ -138,11 +154,66 @@ pub struct VerifyPackArgs {
     /// A signed checkpoint of the log that you saw earlier
     #[arg(long, value_name = "FILE")]
     pub held: Option<PathBuf>,
+    /// A signed receipt that the log answered: the pack must hold its events
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+}
+
+/// `verify proof`.
+#[derive(Debug, Args)]
+pub struct VerifyProofArgs {
+    /// The proof (.tlog-proof)
+    #[arg(value_name = "FILE")]
+    pub proof: PathBuf,
+    /// The log's public key from your own records, as text or in a file
+    #[arg(long, value_name = "VKEY|FILE")]
+    pub vkey: String,
+    /// Trust policy (c2sp.org/tlog-policy): whose cosignatures you ask for
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+}
+
+/// `prove`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("row").required(true).args(["seq", "event"]))]
+pub struct ProveArgs {
+    /// The row by its place in the ledger
+    #[arg(long, value_name = "N")]
+    pub seq: Option<u64>,
+    /// The row by its event_id
+    #[arg(long, value_name = "ID")]
+    pub event: Option<String>,
+    /// The source of that event, where several have the id
+    #[arg(long, value_name = "NAME", requires = "event")]
+    pub source: Option<String>,
+    /// Where the proof goes, a name that ends in .tlog-proof [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Sealed columns whose values stay out: old_value, new_value, error, comment, extra
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub withhold: Vec<String>,
+}
+
+/// `key`.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Print the public key that signs the ledger; those before it too
+    Show,
+    /// Sign with a new key from now on: the old one hands over to it and is deleted; what it signed stays valid
+    Rotate(KeyRotateArgs),
+}
+
+/// `key rotate`.
+#[derive(Debug, Args)]
+pub struct KeyRotateArgs {
+    /// Who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
 }
 
 /// `export`.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("rows").required(true).args(["from", "query", "subject"]))]
+#[command(group = clap::ArgGroup::new("rows").required(true).args(["from", "query", "subject", "receipt"]))]
 pub struct ExportArgs {
     /// First seq of a range, whose pack proves that nothing of it is missing
     #[arg(long, value_name = "SEQ", requires = "to")]
@@ -156,6 +227,9 @@ pub struct ExportArgs {
     /// Every event about this person
     #[arg(long, value_name = "ID")]
     pub subject: Option<String>,
+    /// The events of a signed receipt, whose pack shows that they are kept
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
     /// A parameter of the query
     #[arg(short, long = "param", value_name = "KEY=VALUE", requires = "query")]
     pub params: Vec<String>,
@@ -168,6 +242,64 @@ pub struct ExportArgs {
     /// A signed checkpoint that the auditor holds: the pack proves that the ledger grew out of it
     #[arg(long, value_name = "FILE")]
     pub held: Option<PathBuf>,
+    /// The auditor's trust policy (c2sp.org/tlog-policy): its witnesses are asked, and a pack that it does not believe
+    /// is not handed out
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+}
+
+/// `witness`.
+#[derive(Debug, Subcommand)]
+pub enum WitnessCommand {
+    /// Make the key of a witness and print its public half
+    Init(WitnessInitArgs),
+    /// Cosign checkpoints over HTTP until interrupted (c2sp.org/tlog-witness)
+    Serve(WitnessServeArgs),
+    /// Have the newest checkpoint of the store cosigned, for the packs to come
+    Ask(WitnessAskArgs),
+}
+
+/// `witness init`.
+#[derive(Debug, Args)]
+pub struct WitnessInitArgs {
+    /// Where the secret key goes; a key is never overwritten
+    #[arg(long, value_name = "FILE")]
+    pub witness_key: PathBuf,
+    /// Name of the witness, e.g. auditor.example.com/witness; it never changes
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+}
+
+/// `witness serve`.
+#[derive(Debug, Args)]
+pub struct WitnessServeArgs {
+    /// The secret key of the witness
+    #[arg(long, value_name = "FILE")]
+    pub witness_key: PathBuf,
+    /// Public key of a log to follow, as text or file
+    #[arg(long = "log", value_name = "VKEY|FILE", required = true)]
+    pub logs: Vec<String>,
+    /// Directory of the checkpoints cosigned last; without it the witness forgets what it has seen, so keep it
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Address to listen on; put TLS before it where others than this machine are to reach it
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7391")]
+    pub listen: std::net::SocketAddr,
+}
+
+/// `witness ask`.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("whom").required(true).args(["trust", "url"]))]
+pub struct WitnessAskArgs {
+    /// Ask every witness of this trust policy (c2sp.org/tlog-policy) that has a URL
+    #[arg(long, value_name = "FILE")]
+    pub trust: Option<PathBuf>,
+    /// Ask the witness at this URL
+    #[arg(long, value_name = "URL", requires = "vkey")]
+    pub url: Option<String>,
+    /// Its public key, as text or file
+    #[arg(long, value_name = "VKEY|FILE", requires = "url")]
+    pub vkey: Option<String>,
 }
 
 /// `ingest`.
@@ -182,6 +314,12 @@ pub struct IngestArgs {
     /// Store nothing unless every record is fit to be stored
     #[arg(long)]
     pub strict: bool,
+    /// Write the signed receipt to this file; where others wrote in between, the further ones to FILE.2, FILE.3 ...
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Write a line for every record that was accepted, a duplicate or in conflict, with seq and leaf hash (NDJSON)
+    #[arg(long, value_name = "FILE")]
+    pub acknowledge: Option<PathBuf>,
 }
 
 /// `query`.
@@ -317,9 +455,83 @@ pub struct SimulateArgs {
 /// `maintain`.
 #[derive(Debug, Args)]
 pub struct MaintainArgs {
-    /// What to do; all of it but tiles, in this order, when left out
+    /// What to do; all of it but tiles and retention, in this order, when left out
     #[arg(value_enum)]
     pub work: Option<Work>,
+    /// What retention takes.
+    #[command(flatten)]
+    pub retention: RetentionArgs,
+}
+
+/// `maintain retention`.
+#[derive(Debug, Args)]
+pub struct RetentionArgs {
+    /// Of retention: keep events for so many days, at least 183 [default: 400, or longer where the policy asks for it]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<i64>,
+    /// Of retention: why, on one line [default: retention]
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Of retention: who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `erase`.
+#[derive(Debug, Args)]
+pub struct EraseArgs {
+    /// The person, as the events name it in subject_id
+    #[arg(long, value_name = "ID")]
+    pub subject: String,
+    /// Why, on one line; it stays in the ledger for ever, so name a case rather than a person
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Only say what would be erased, and which hold forbids it
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `hold`.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// Events of this incident
+    #[arg(long, value_name = "ID", requires = "reason")]
+    pub incident: Option<String>,
+    /// Events of this workflow
+    #[arg(long, value_name = "NAME", requires = "reason")]
+    pub workflow: Option<String>,
+    /// Events about this person
+    #[arg(long, value_name = "ID", requires = "reason")]
+    pub subject: Option<String>,
+    /// Events from this instant on (RFC 3339)
+    #[arg(long, value_name = "WHEN", requires = "reason")]
+    pub from: Option<String>,
+    /// Events before this instant (RFC 3339)
+    #[arg(long, value_name = "WHEN", requires = "reason")]
+    pub to: Option<String>,
+    /// Why, on one line; it stays in the ledger for ever
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `release`.
+#[derive(Debug, Args)]
+pub struct ReleaseArgs {
+    /// The hold, as `probity hold` names it
+    #[arg(value_name = "HOLD")]
+    pub hold: String,
+    /// Why, on one line; it stays in the ledger for ever
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who decides this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
 }
 
 /// Kinds of maintenance.
@@ -335,6 +547,8 @@ pub enum Work {
     Tiles,
     /// Write a checkpoint of the table's log, so that opening stays fast
     Checkpoint,
-    /// Delete replaced files and expired quarantine entries
+    /// Delete the months that are older than they must be kept, but for what the engine stated; only when asked for
+    Retention,
+    /// Delete replaced files and expired quarantine entries, but for what a hold needs
     Vacuum,
 }

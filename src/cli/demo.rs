@@ -29,7 +29,8 @@ pub async fn run(global: &Global, args: &DemoArgs, out: &Output) -> Result<Answe
     let global = Global { store: Some(store.clone()), ..global.clone() };
     // A demo ends well whatever it finds; what was refused is said by the ingest itself.
     let quiet = Output { is_json: false, ..*out };
-    let ingest_args = IngestArgs { files: Vec::new(), map: Some(MAPPING.to_owned()), strict: false };
+    let map = Some(MAPPING.to_owned());
+    let ingest_args = IngestArgs { files: Vec::new(), map, strict: false, receipt: None, acknowledge: None };
     ingest::run_bytes(&global, &ingest_args, ("incident_event_log.csv.gz", LOG), &quiet).await?;
     let engine = judging_session(&global, &open(&global).await?, Catalogue::shipped()?).await?;
     let month = busiest_month(&engine).await?;

@@ -15,13 +15,15 @@ use tempfile::TempDir;
 use super::args::{ExportArgs, Global};
 use super::output::{Output, thousands};
 use super::query::{named, parse_params};
-use super::{Answer, open, session};
-use crate::auditor::{Asked, read_held, verify};
+use super::{Answer, open, session, witness};
+use crate::auditor::{Asked, read_held, read_policy, read_receipt, verify};
 use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::event::columns::SEALED;
+use crate::ledger::handover::Handover;
 use crate::ledger::note::{Kind, Signer};
 use crate::ledger::pack::format::Selection;
+use crate::ledger::receipt::Receipt;
 use crate::query::answer::{Answer as Rows, Limits};
 use crate::store::Store;
 use crate::store::pack::{Order, Wanted};
@@ -29,21 +31,32 @@ use crate::store::pack::{Order, Wanted};
 /// Runs the command.
 ///
 /// # Errors
-/// When the rows cannot be told, nothing covers them, or the pack cannot be written or does not verify.
+/// When the rows cannot be told, nothing covers them, or the pack cannot be written or does not verify, with a trust
+/// policy by that too.
 pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Answer> {
     let target = Target::of(&args.out)?;
     let withheld = withheld(&args.withhold)?;
+    let policy = args.trust.as_deref().map(read_policy).transpose()?;
     let store = open(global).await?;
     let signer = store.signer().cloned().ok_or_else(|| {
         Error::invalid("the store has no signing key here, and a pack must be signed; name the key with --key FILE")
     })?;
     store.fold().await?;
-    let held = args.held.as_deref().map(|file| read_held(file, &signer.verifier(Kind::Ed25519))).transpose()?;
-    let (rows, selection, as_of) = selected(global, args, &store).await?;
+    if let Some(policy) = &policy {
+        // One that does not answer may not be needed, or have cosigned already: the check of the pack decides.
+        for told in witness::ask_all(&store, &witness::known(policy)).await {
+            out.say(&told.line);
+        }
+    }
+    let key = signer.verifier(Kind::Ed25519);
+    let handovers: Vec<Handover> = store.handovers().await?.into_iter().map(|handed| handed.handover).collect();
+    let held = args.held.as_deref().map(|file| read_held(file, &key, &handovers)).transpose()?;
+    let receipt = args.receipt.as_deref().map(|file| read_receipt(file, &key, &handovers)).transpose()?;
+    let (rows, selection, as_of) = selected(global, args, receipt.as_ref(), &store).await?;
     let order = Order { rows, selection, as_of, withheld, held: held.map(|checkpoint| checkpoint.size) };
     let folder = TempDir::new_in(&target.parent).map_err(|e| target.unwritable(e))?;
     let manifest = store.pack(&order, folder.path(), &signer).await?;
-    check(folder.path(), &signer, args.held.as_deref())?;
+    check(folder.path(), &signer, args)?;
     let bytes = target.publish(folder)?;
     out.say(&format!(
         "{}: {} rows, completeness {}, {} bytes; verify it with: probity-verify {0} --key {}",
@@ -64,6 +77,7 @@ pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Ans
 async fn selected(
     global: &Global,
     args: &ExportArgs,
+    receipt: Option<&Receipt>,
     store: &Store,
 ) -> Result<(Wanted, Selection, Map<String, serde_json::Value>)> {
     let engine = session(global, store).await?;
@@ -71,8 +85,9 @@ async fn selected(
     let as_of = json!({"size": point.size, "version": engine.version(), "at": crate::clock::rfc3339(point.at)});
     let as_of = as_of.as_object().cloned().unwrap_or_default();
     let all = Limits { rows: usize::MAX, ..Limits::default() };
-    let (answer, query, params) = match (args.from, args.to, &args.query, &args.subject) {
-        (Some(from), Some(to), _, _) => {
+    let range = receipt.map(|receipt| (receipt.first_seq, receipt.end())).or(args.from.zip(args.to));
+    let (answer, query, params) = match (range, &args.query, &args.subject) {
+        (Some((from, to)), _, _) => {
             if from >= to || to > point.size as u64 {
                 return Err(Error::invalid(format!(
                     "the range {from}..{to} is not one of the {} events; --to is the seq after the last one",
@@ -81,7 +96,7 @@ async fn selected(
             }
             return Ok((Wanted::Range(from..to), Selection::Range { from_seq: from, to_seq: to }, as_of));
         }
-        (_, _, Some(text), _) => match named(text)? {
+        (_, Some(text), _) => match named(text)? {
             Some(query) => {
                 let params = parse_params(&args.params)?;
                 let bound = engine.bind(query, &params)?;
@@ -92,7 +107,7 @@ async fn selected(
             }
             None => (engine.sql(text, all).await?, text.clone(), Map::new()),
         },
-        (_, _, _, subject) => {
+        (_, _, subject) => {
             let subject = subject.clone().unwrap_or_default();
             let sql = format!("select seq from events where subject_id = '{}'", subject.replace('\'', "''"));
             let params = json!({"subject_id": subject}).as_object().cloned().unwrap_or_default();
@@ -126,7 +141,7 @@ fn seqs_of(answer: &Rows) -> Result<Vec<u64>> {
     Ok(seqs.into_iter().collect())
 }
 
-fn withheld(names: &[String]) -> Result<Vec<Column>> {
+pub(super) fn withheld(names: &[String]) -> Result<Vec<Column>> {
     let column = |name: &String| {
         let found = SEALED.iter().map(|(column, _)| *column).find(|column| column.name() == name.trim());
         found.ok_or_else(|| {
@@ -138,9 +153,10 @@ fn withheld(names: &[String]) -> Result<Vec<Column>> {
 }
 
 /// Verifies the pack as its reader will: one that fails is never handed out.
-fn check(folder: &Path, signer: &Signer, held: Option<&Path>) -> Result<()> {
+fn check(folder: &Path, signer: &Signer, args: &ExportArgs) -> Result<()> {
     let vkey = signer.vkey();
-    let verdict = verify(&Asked { pack: folder, key: OsStr::new(&vkey), trust: None, held })?;
+    let (trust, held, receipt) = (args.trust.as_deref(), args.held.as_deref(), args.receipt.as_deref());
+    let verdict = verify(&Asked { pack: folder, key: OsStr::new(&vkey), trust, held, receipt })?;
     if verdict.is_ok {
         return Ok(());
     }

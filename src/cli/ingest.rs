@@ -1,7 +1,9 @@
-//! `probity ingest`: files into the store.
+//! `probity ingest`: files into the store, and what the writer is answered.
 
-use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::json;
 
@@ -12,8 +14,11 @@ use super::{Answer, open_or_create};
 use crate::error::{Error, Result};
 use crate::ingest::counts::Counts;
 use crate::ingest::mapping::Mapping;
+use crate::ingest::receipts::Issued;
 use crate::ingest::spool::{Shape, Spool};
-use crate::ingest::{Report, Source, check_strict, ingest};
+use crate::ingest::writer::Outcome;
+use crate::ingest::{Acknowledge, Report, Source, Told, check_strict, ingest_telling};
+use crate::ledger::hash::hex;
 use crate::limits::FIRST_REASONS;
 use crate::query::catalogue::Catalogue;
 use crate::query::functions::source_functions;
@@ -31,14 +36,15 @@ pub async fn run(global: &Global, args: &IngestArgs, out: &Output) -> Result<Ans
         needs_mapping(input, mapping.is_some())?;
     }
     let store = open_or_create(global, out).await?;
+    let mut taking = Taking::new(&store, mapping, args, out).await?;
     if args.strict {
-        return strict(&store, mapping, inputs, out).await;
+        strict(&mut taking, inputs).await?;
+    } else {
+        for input in inputs {
+            taking.take(input).await?;
+        }
     }
-    let mut total = Report::default();
-    for input in inputs {
-        take(&store, input, mapping.as_ref(), out, &mut total).await?;
-    }
-    finish(&store, &total, out).await
+    taking.finish().await
 }
 
 /// Runs the command on bytes that come with the program.
@@ -53,13 +59,13 @@ pub async fn run_bytes(
 ) -> Result<Answer> {
     let mapping = args.map.as_deref().map(find_mapping).transpose()?;
     let store = open_or_create(global, out).await?;
-    let mut total = Report::default();
-    take(&store, Input::of_bytes(name, bytes)?, mapping.as_ref(), out, &mut total).await?;
-    finish(&store, &total, out).await
+    let mut taking = Taking::new(&store, mapping, args, out).await?;
+    taking.take(Input::of_bytes(name, bytes)?).await?;
+    taking.finish().await
 }
 
 /// Checks every file before any is stored; what cannot be read twice is copied first.
-async fn strict(store: &Store, mapping: Option<Mapping>, inputs: Vec<Input>, out: &Output) -> Result<Answer> {
+async fn strict(taking: &mut Taking<'_>, inputs: Vec<Input>) -> Result<()> {
     let mut copies = Vec::new();
     for mut input in inputs {
         let mut copy = tempfile::NamedTempFile::new()
@@ -68,51 +74,129 @@ async fn strict(store: &Store, mapping: Option<Mapping>, inputs: Vec<Input>, out
             .map_err(|e| Error::unavailable(format!("cannot read {}", input.name)).because(e))?;
         copies.push((input.name, input.shape_name, copy));
     }
-    let again = |(name, shape_name, copy): &(String, std::path::PathBuf, tempfile::NamedTempFile)| {
+    let again = |(name, shape_name, copy): &(String, PathBuf, tempfile::NamedTempFile)| {
         let input = Input::open(copy.path())?;
-        Ok(Input { name: name.clone(), shape_name: shape_name.clone(), ..input })
+        Ok::<Input, Error>(Input { name: name.clone(), shape_name: shape_name.clone(), ..input })
     };
     for copy in &copies {
-        let source = source(again(copy)?, mapping.as_ref()).await?;
-        check_strict(store, source).await?;
+        let source = source(again(copy)?, taking.mapping.as_ref()).await?;
+        check_strict(taking.store, source).await?;
     }
-    let mut total = Report::default();
     for copy in &copies {
-        take(store, again(copy)?, mapping.as_ref(), out, &mut total).await?;
+        taking.take(again(copy)?).await?;
     }
-    finish(store, &total, out).await
+    Ok(())
 }
 
-async fn take(store: &Store, input: Input, mapping: Option<&Mapping>, out: &Output, total: &mut Report) -> Result<()> {
-    let (name, read, length) = (input.name.clone(), input.read.clone(), input.length);
-    let bar = Bar::bytes(out, &name, length);
-    let source = source(input, mapping).await?;
-    let progress = |_: u64, counts: &Counts| {
-        bar.set(
-            read.load(std::sync::atomic::Ordering::Relaxed),
-            format!("{} stored", super::output::thousands(counts.accepted)),
-        );
-    };
-    let (report, outcome) = ingest(store, source, &progress).await;
-    bar.finish();
-    total.counts.add(report.counts);
-    total.first_seq = total.first_seq.or(report.first_seq);
-    total.size = report.size.max(total.size);
-    let room = FIRST_REASONS.saturating_sub(total.reasons.len());
-    total.reasons.extend(report.reasons.into_iter().take(room));
-    outcome.map_err(|e| {
-        let done = total.counts.accepted + total.counts.duplicate;
-        match done {
-            0 => e,
-            _ => Error::new(
-                e.kind(),
-                format!(
-                    "{e}\n{} records read before are stored; mend the cause and ingest again: they will count as duplicates",
-                    super::output::thousands(done)
-                ),
-            ),
+/// The files of one command while they are taken.
+struct Taking<'a> {
+    store: &'a Store,
+    mapping: Option<Mapping>,
+    out: &'a Output,
+    /// Where receipts go.
+    receipt: Option<&'a Path>,
+    /// Where a line for every record goes, and its name.
+    acknowledge: Option<(&'a Path, Mutex<BufWriter<File>>)>,
+    total: Report,
+}
+
+impl<'a> Taking<'a> {
+    async fn new(store: &'a Store, mapping: Option<Mapping>, args: &'a IngestArgs, out: &'a Output) -> Result<Self> {
+        let receipt = args.receipt.as_deref();
+        if receipt.is_some() && !store.has_current_key().await? {
+            return Err(Error::invalid(
+                "a receipt is signed, and the key that signs the ledger is not here; name it with --key FILE",
+            ));
         }
-    })
+        if let Some(file) = receipt.filter(|file| file.exists()) {
+            return Err(Error::invalid(format!("{} is there already; name another place", file.display())));
+        }
+        let acknowledge = args.acknowledge.as_deref().map(|path| {
+            let file = File::create_new(path).map_err(|e| {
+                Error::invalid(format!("cannot make {}; name another place", path.display())).because(e)
+            })?;
+            Ok::<_, Error>((path, Mutex::new(BufWriter::new(file))))
+        });
+        Ok(Self { store, mapping, out, receipt, acknowledge: acknowledge.transpose()?, total: Report::default() })
+    }
+
+    async fn take(&mut self, input: Input) -> Result<()> {
+        let (name, read, length) = (input.name.clone(), input.read.clone(), input.length);
+        let bar = Bar::bytes(self.out, &name, length);
+        let source = source(input, self.mapping.as_ref()).await?;
+        let progress = |_: u64, counts: &Counts| {
+            bar.set(
+                read.load(std::sync::atomic::Ordering::Relaxed),
+                format!("{} stored", super::output::thousands(counts.accepted)),
+            );
+        };
+        let file = self.acknowledge.as_ref();
+        let tell = |told: &Told<'_>| file.map_or(Ok(()), |(path, file)| acknowledge(path, file, told));
+        let telling = file.map(|_| &tell as Acknowledge<'_>);
+        let (report, outcome) = ingest_telling(self.store, source, &progress, telling).await;
+        bar.finish();
+        let flushed = file.map_or(Ok(()), |(path, file)| flush(path, file));
+        let written = self.receipts(&report.receipts);
+        let total = &mut self.total;
+        total.counts.add(report.counts);
+        total.first_seq = total.first_seq.or(report.first_seq);
+        total.size = report.size.max(total.size);
+        total.receipts.extend(report.receipts);
+        let room = FIRST_REASONS.saturating_sub(total.reasons.len());
+        total.reasons.extend(report.reasons.into_iter().take(room));
+        outcome.and(flushed).and(written).map_err(|e| {
+            let done = total.counts.accepted + total.counts.duplicate;
+            match done {
+                0 => e,
+                _ => Error::new(
+                    e.kind(),
+                    format!(
+                        "{e}\n{} records read before are stored; mend the cause and ingest again: they will count as duplicates",
+                        super::output::thousands(done)
+                    ),
+                ),
+            }
+        })
+    }
+
+    /// Writes the receipts of one file behind those of the files before: a note is a file.
+    fn receipts(&self, issued: &[Issued]) -> Result<()> {
+        let Some(file) = self.receipt else { return Ok(()) };
+        for (number, one) in (self.total.receipts.len() + 1..).zip(issued) {
+            let path = match number {
+                1 => file.to_owned(),
+                _ => PathBuf::from(format!("{}.{number}", file.display())),
+            };
+            let note = one.note.as_deref().filter(|_| one.is_signed);
+            let note = note.ok_or_else(|| Error::unavailable("the receipts could not be signed"))?;
+            let written = File::create_new(&path).and_then(|mut file| file.write_all(note.as_bytes()));
+            written.map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self) -> Result<Answer> {
+        finish(self.store, &self.total, self.out).await
+    }
+}
+
+/// Writes the line about one record.
+fn acknowledge(path: &Path, file: &Mutex<BufWriter<File>>, told: &Told<'_>) -> Result<()> {
+    let (name, line) = (told.file, told.line);
+    let text = match told.outcome {
+        Outcome::Accepted { seq, leaf } => {
+            json!({"outcome": "accepted", "seq": seq, "leaf": hex(&leaf), "file": name, "line": line})
+        }
+        Outcome::Duplicate => json!({"outcome": "duplicate", "file": name, "line": line}),
+        Outcome::Conflict => json!({"outcome": "conflict", "file": name, "line": line}),
+    };
+    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(file, "{text}").map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
+}
+
+fn flush(path: &Path, file: &Mutex<BufWriter<File>>) -> Result<()> {
+    let flushed = file.lock().unwrap_or_else(PoisonError::into_inner).flush();
+    flushed.map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
 }
 
 fn needs_mapping(input: &Input, has_mapping: bool) -> Result<()> {
@@ -202,6 +286,18 @@ async fn finish(store: &Store, report: &Report, out: &Output) -> Result<Answer> 
         "size": report.size,
         "root": store.root_at(report.size).await?,
         "quarantine": report.reasons,
+        "receipts": report.receipts.iter().map(receipt_json).collect::<Vec<_>>(),
     }))?;
     Ok(if refused > 0 { Answer::NotAll } else { Answer::Done })
+}
+
+fn receipt_json(issued: &Issued) -> serde_json::Value {
+    let receipt = &issued.receipt;
+    json!({
+        "first_seq": receipt.first_seq,
+        "count": receipt.count,
+        "root": hex(&receipt.root),
+        "signed": issued.is_signed,
+        "note": issued.note,
+    })
 }

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::args::{Global, InitArgs, MaintainArgs, Work};
+use super::args::{Global, InitArgs, MaintainArgs, RetentionArgs, Work};
 use super::output::Output;
-use super::{Answer, create, open};
-use crate::error::Result;
+use super::{Answer, create, custody, open};
+use crate::custody::hold;
+use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::store::compact::Due;
 use crate::store::projection::Lag;
@@ -33,11 +34,17 @@ pub async fn init(global: &Global, args: &InitArgs, out: &Output) -> Result<Answ
 /// When the store fails.
 pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<Answer> {
     let store = open(global).await?;
+    let of_retention = &args.retention;
+    let is_given = of_retention.keep_days.is_some() || of_retention.reason.is_some() || of_retention.by.is_some();
+    if is_given && args.work != Some(Work::Retention) {
+        return Err(Error::invalid("--keep-days, --reason and --by are for `probity maintain retention`"));
+    }
+    custody::resume(&store, out).await?;
     let all = [Work::Fold, Work::Compact, Work::Project, Work::Checkpoint, Work::Vacuum];
     let mut done = serde_json::Map::new();
     let asked = args.work.map_or_else(|| all.to_vec(), |work| vec![work]);
     for work in asked {
-        let (name, words, result) = one(&store, work).await?;
+        let (name, words, result) = one(global, &store, (work, of_retention)).await?;
         out.say(&words);
         done.insert(name.to_owned(), result);
     }
@@ -45,7 +52,11 @@ pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<A
     Ok(Answer::Done)
 }
 
-async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_json::Value)> {
+async fn one(
+    global: &Global,
+    store: &Store,
+    (work, of_retention): (Work, &RetentionArgs),
+) -> Result<(&'static str, String, serde_json::Value)> {
     Ok(match work {
         Work::Fold => {
             let folded = store.fold().await?;
@@ -78,8 +89,13 @@ async fn one(store: &Store, work: Work) -> Result<(&'static str, String, serde_j
             let version = store.checkpoint().await?;
             ("checkpoint", format!("wrote a checkpoint of table version {version}"), json!({"version": version}))
         }
+        Work::Retention => {
+            let (words, result) = custody::retire(global, store, of_retention).await?;
+            ("retention", words, result)
+        }
         Work::Vacuum => {
-            let done = store.vacuum().await?;
+            let holds = hold::in_force(store).await?;
+            let done = store.vacuum(|month| holds.iter().any(|hold| hold.touches(month))).await?;
             let words = format!(
                 "deleted {} replaced data files, {} staging files, {} expired quarantine entries",
                 done.files, done.staging, done.quarantine

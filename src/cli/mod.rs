@@ -5,18 +5,22 @@
 //! here; commands call the rooms below and print.
 
 mod args;
+mod custody;
 mod demo;
 mod export;
 mod ingest;
 mod input;
+mod key;
 mod maintain;
 mod memory;
 pub mod output;
 mod policy;
+mod prove;
 mod query;
 mod report;
 mod simulate;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,16 +29,18 @@ use clap::Parser;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ledger::note::{Kind, Signer};
 use crate::query::asof::{AsOf, AsOfText};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::query::views::Keeping;
+use crate::store::handovers::Handed;
 use crate::store::keys;
 use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
-use args::{Cli, Command, Global, PolicyCommand, ReportCommand, VerifyCommand};
+use args::{Cli, Command, Global, KeyCommand, PolicyCommand, ReportCommand, VerifyCommand, WitnessCommand};
 pub use memory::keep_memory;
 use output::Output;
 
@@ -85,10 +91,15 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         cli.command,
         Command::Init(_)
             | Command::Ingest(_)
+            | Command::Erase(_)
+            | Command::Hold(_)
+            | Command::Release(_)
             | Command::Maintain(_)
             | Command::Demo(_)
             | Command::Simulate(_)
             | Command::Policy(PolicyCommand::Apply(_))
+            | Command::Witness(_)
+            | Command::Key(KeyCommand::Rotate(_))
     );
     if is_writing && global.as_of.is_some() {
         return Err(Error::invalid("--as-of is for commands that read; this one writes now"));
@@ -96,6 +107,9 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
     match &cli.command {
         Command::Init(args) => maintain::init(global, args, out).await,
         Command::Ingest(args) => ingest::run(global, args, out).await,
+        Command::Erase(args) => custody::erase(global, args, out).await,
+        Command::Hold(args) => custody::hold(global, args, out).await,
+        Command::Release(args) => custody::release(global, args, out).await,
         Command::Maintain(args) => maintain::run(global, args, out).await,
         Command::Simulate(args) => simulate::run(global, args, out).await,
         Command::Demo(args) => demo::run(global, args, out).await,
@@ -106,7 +120,14 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Policy(PolicyCommand::Check(args)) => policy::check(global, args, out).await,
         Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
         Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
+        Command::Verify(VerifyCommand::Proof(args)) => verify::proof(args, out),
         Command::Export(args) => export::run(global, args, out).await,
+        Command::Prove(args) => prove::run(global, args, out).await,
+        Command::Key(KeyCommand::Show) => key::show(global, out).await,
+        Command::Key(KeyCommand::Rotate(args)) => key::rotate(global, args, out).await,
+        Command::Witness(WitnessCommand::Init(args)) => witness::init(args, out),
+        Command::Witness(WitnessCommand::Serve(args)) => witness::serve(args, out).await,
+        Command::Witness(WitnessCommand::Ask(args)) => witness::ask(global, args, out).await,
         Command::Report(ReportCommand::Monthly(args)) => report::monthly(global, args, out).await,
         Command::Report(ReportCommand::Batch(args)) => report::batch(global, args, out).await,
     }
@@ -121,10 +142,29 @@ pub async fn open(global: &Global) -> Result<Store> {
     let store = Store::open(location.clone(), &global.tenant, Clock::system()).await?;
     // A process that cannot read the key appends and folds unsigned; whoever has it signs later.
     let signer = keys::load(&location, &global.tenant, global.key().as_deref())?;
-    Ok(match signer {
-        Some(signer) => store.signed_by(Arc::new(signer)),
-        None => store,
-    })
+    let Some(mut signer) = signer else { return Ok(store) };
+    if let Some(file) = keys::file_of(&location, &global.tenant, global.key().as_deref())
+        && let Some(next) = handed_over(&store, &file).await?
+    {
+        signer = next;
+    }
+    Ok(store.signed_by(Arc::new(signer)))
+}
+
+/// Finishes a rotation that was cut off: the key beside the one in `file`, if the log was handed over to it.
+async fn handed_over(store: &Store, file: &std::path::Path) -> Result<Option<Signer>> {
+    let staged = keys::next_of(file);
+    if !staged.exists() {
+        return Ok(None);
+    }
+    // Where it is gone by now, or not to be read here, somebody else is at it.
+    let Ok(next) = keys::read(&staged) else { return Ok(None) };
+    let is_its = |handed: Handed| handed.handover.new == next.verifier(Kind::Ed25519);
+    if !store.handovers().await?.pop().is_some_and(is_its) {
+        return Ok(None);
+    }
+    keys::promote(file)?;
+    Ok(Some(next))
 }
 
 /// Creates the store and, where it is to have one and has none yet, its key.

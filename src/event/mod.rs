@@ -8,6 +8,7 @@ pub mod batch;
 pub mod canonical;
 pub mod columns;
 pub mod draft;
+pub mod erase;
 pub mod jcs;
 pub mod json;
 pub mod parse;

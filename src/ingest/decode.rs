@@ -50,6 +50,18 @@ pub struct Origin {
     line: u64,
 }
 
+impl Origin {
+    /// The file, as refusals name it.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line in it, 1-based.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+}
+
 #[derive(Debug)]
 enum RawRows {
     Bytes(Vec<u8>, Vec<Range<usize>>),

@@ -9,6 +9,7 @@ pub mod decode;
 pub mod frame;
 pub mod known;
 pub mod mapping;
+pub mod receipts;
 pub mod spool;
 pub mod writer;
 
@@ -31,6 +32,7 @@ use crate::store::quarantine::Refused;
 use counts::{Counts, Tally};
 use decode::{Incoming, JsonDecoder};
 use known::Verdict;
+use receipts::{Issued, Stretches};
 use writer::{Outcome, Writer};
 
 /// Where records come from.
@@ -71,10 +73,27 @@ pub struct Report {
     pub size: i64,
     /// The first reasons for refusal, `file:line: reason`.
     pub reasons: Vec<String>,
+    /// A receipt for every stretch of the ledger that was accepted, also of an ingest that ended early.
+    pub receipts: Vec<Issued>,
+}
+
+/// What became of one record that decoded.
+#[derive(Debug, Clone, Copy)]
+pub struct Told<'a> {
+    /// Stored with its place and leaf hash, known already, or in conflict.
+    pub outcome: Outcome,
+    /// The file that it came from.
+    pub file: &'a str,
+    /// Its line there, 1-based.
+    pub line: u64,
 }
 
 /// Told how far an ingest is: units consumed of one source (bytes, or rows of a mapping) and counts so far.
 pub type Progress<'a> = &'a (dyn Fn(u64, &Counts) + Sync);
+
+/// Told what became of every record that decoded, in the order of the input, once that is durable. What it fails with
+/// ends the ingest.
+pub type Acknowledge<'a> = &'a (dyn Fn(&Told<'_>) -> Result<()> + Sync);
 
 /// Bytes appended by an ingest that make it fold at its end; readers should not pay for a bulk load.
 const BULK_BYTES: usize = 4 * 1024 * 1024;
@@ -83,10 +102,21 @@ const BULK_BYTES: usize = 4 * 1024 * 1024;
 /// input cannot be read or the store fails: what was acknowledged stays stored, and a repetition finds it as
 /// duplicates.
 pub async fn ingest(store: &Store, source: Source, progress: Progress<'_>) -> (Report, Result<()>) {
+    ingest_telling(store, source, progress, None).await
+}
+
+/// As [`ingest`], and tells `acknowledge` what became of each record. Where the store fails within a batch, what was
+/// stored of that batch is not told; a repetition finds it as duplicates.
+pub async fn ingest_telling(
+    store: &Store,
+    source: Source,
+    progress: Progress<'_>,
+    acknowledge: Option<Acknowledge<'_>>,
+) -> (Report, Result<()>) {
     let mut run = Run::new(store);
     let folded = fold_if_due(store).await;
     let outcome = match folded {
-        Ok(()) => run.consume(source, progress).await,
+        Ok(()) => run.consume(source, progress, acknowledge).await,
         failed => failed,
     };
     // What was counted before a failure is stated as well.
@@ -139,6 +169,7 @@ struct Run<'a> {
     writer: Writer<'a>,
     report: Report,
     unstated: Tally,
+    accepted: Stretches,
     appended: usize,
     unfolded: usize,
     fold: Option<JoinHandle<Result<Folded>>>,
@@ -151,26 +182,34 @@ impl<'a> Run<'a> {
             writer: Writer::new(store),
             report: Report::default(),
             unstated: Tally::default(),
+            accepted: Stretches::default(),
             appended: 0,
             unfolded: 0,
             fold: None,
         }
     }
 
-    async fn consume(&mut self, source: Source, progress: Progress<'_>) -> Result<()> {
+    async fn consume(
+        &mut self,
+        source: Source,
+        progress: Progress<'_>,
+        acknowledge: Option<Acknowledge<'_>>,
+    ) -> Result<()> {
         let mut incoming = decoded(source, self.store.clock().clone());
         while let Some(batch) = incoming.batches.recv().await {
             let batch = batch?;
             let consumed = batch.consumed;
-            self.append(batch).await?;
+            self.append(batch, acknowledge).await?;
             progress(consumed, &self.report.counts);
         }
         incoming.join().await
     }
 
-    async fn append(&mut self, batch: Incoming) -> Result<()> {
+    async fn append(&mut self, batch: Incoming, acknowledge: Option<Acknowledge<'_>>) -> Result<()> {
         let received = (batch.rows.num_rows() + batch.refused.len()) as u64;
+        let origins = acknowledge.map(|_| batch.origins.clone()).unwrap_or_default();
         let done = self.writer.append(batch).await?;
+        self.accepted.accept(&done.outcomes);
         let counts = done.tally.total();
         if !counts.add_up() || counts.received != received {
             return Err(Error::internal(format!(
@@ -190,6 +229,11 @@ impl<'a> Run<'a> {
         if counts.accepted > 0 {
             self.appended += done.bytes;
             self.unfolded += done.bytes;
+        }
+        if let Some(acknowledge) = acknowledge {
+            for (outcome, origin) in done.outcomes.iter().zip(&origins) {
+                acknowledge(&Told { outcome: *outcome, file: origin.file(), line: origin.line() })?;
+            }
         }
         if self.unfolded > FOLD_STEP_BYTES {
             self.start_fold().await?;
@@ -225,6 +269,7 @@ impl<'a> Run<'a> {
     }
 
     async fn finish(&mut self, outcome: Result<()>) -> Result<()> {
+        self.report.receipts = std::mem::take(&mut self.accepted).issue(self.store).await;
         let stated = self.state_counts().await;
         let folded = self.join_fold().await;
         outcome.and(stated).and(folded)?;

@@ -16,6 +16,8 @@
 //! | [`checkpoint`] | origin, size and root as signed text | C2SP tlog-checkpoint |
 //! | [`cosignature`] | what a witness adds to a checkpoint | C2SP tlog-cosignature |
 //! | [`tlog_proof`] | one leaf with everything needed to check it, in one text | C2SP tlog-proof |
+//! | [`receipt`] | what a writer was answered, as signed text | – |
+//! | [`handover`] | how a log changes its key: signed by the old and the new one | – |
 //! | [`trust`] | whose signatures an auditor asks for | C2SP tlog-policy |
 //! | [`witness`] | what a witness answers to a checkpoint | C2SP tlog-witness |
 //! | [`entry`] | canonical text of an event and its disclosures, read strictly | RFC 8785, RFC 9901 |
@@ -32,10 +34,12 @@ pub mod checkpoint;
 pub mod cosignature;
 pub mod edge;
 pub mod entry;
+pub mod handover;
 pub mod hash;
 pub mod note;
 pub mod pack;
 pub mod proof;
+pub mod receipt;
 pub mod tile;
 pub mod tlog_proof;
 pub mod tree;

@@ -2,8 +2,9 @@
 //!
 //! In: the text of a policy; a note. Out: the policy, and which witnesses vouch for the note if that is enough.
 //! Invariant: a name stands for one witness or group defined on an earlier line and is a member of one group at
-//! most, so that each witness counts in one way. URLs are read over and not kept: nothing is fetched here. It must
-//! not decide which log is meant; a policy without `log` lines leaves that to the caller.
+//! most, so that each witness counts in one way. The URL of a witness is kept for whoever asks it; that of a log is read
+//! over, and nothing is fetched here. It must not decide which log is meant; a policy without `log` lines leaves that to
+//! the caller.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,6 +42,7 @@ type Name = Vec<u8>;
 struct Witness {
     name: Name,
     key: Verifier,
+    url: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +81,7 @@ impl Policy {
         Ok(Self { logs: reader.logs, witnesses: reader.witnesses, groups: reader.groups, quorum })
     }
 
-    /// The policy as [`parse`](Self::parse) reads it, without comments and URLs.
+    /// The policy as [`parse`](Self::parse) reads it, without comments and the URLs of logs.
     pub fn to_text(&self) -> Vec<u8> {
         let mut text = Vec::new();
         let mut line = |words: &[&[u8]]| {
@@ -89,8 +91,11 @@ impl Policy {
         for key in &self.logs {
             line(&[b"log".as_slice(), key.to_string().as_bytes()]);
         }
-        for Witness { name, key } in &self.witnesses {
-            line(&[b"witness".as_slice(), name.as_slice(), key.to_string().as_bytes()]);
+        for Witness { name, key, url } in &self.witnesses {
+            let key = key.to_string();
+            let mut words = vec![b"witness".as_slice(), name.as_slice(), key.as_bytes()];
+            words.extend(url.as_deref().map(str::as_bytes));
+            line(&words);
         }
         for group in &self.groups {
             let threshold = group.threshold.to_string();
@@ -105,6 +110,11 @@ impl Policy {
     /// The logs that the policy knows; any when there are none.
     pub fn logs(&self) -> &[Verifier] {
         &self.logs
+    }
+
+    /// The witnesses that the policy knows: name, key, and where they are asked if it says so.
+    pub fn witnesses(&self) -> impl Iterator<Item = (String, &Verifier, Option<&str>)> {
+        self.witnesses.iter().map(|witness| (printable(&witness.name), &witness.key, witness.url.as_deref()))
     }
 
     /// Which witnesses cosigned the checkpoint, if a known log signed it and they are a quorum; none when the policy
@@ -217,7 +227,8 @@ impl Reader {
     fn take(&mut self, words: &[&[u8]]) -> std::result::Result<(), Reason> {
         match words {
             [b"log", key] | [b"log", key, _] => self.take_log(key)?,
-            [b"witness", name, key] | [b"witness", name, key, _] => self.take_witness(name, key)?,
+            [b"witness", name, key] => self.take_witness(name, key, None)?,
+            [b"witness", name, key, url] => self.take_witness(name, key, Some(*url))?,
             [b"group", name, threshold, members @ ..] => self.take_group(name, threshold, members)?,
             [b"quorum", name] => self.take_quorum(name)?,
             _ => {
@@ -240,13 +251,15 @@ impl Reader {
         Ok(())
     }
 
-    fn take_witness(&mut self, name: &[u8], vkey: &[u8]) -> std::result::Result<(), Reason> {
+    fn take_witness(&mut self, name: &[u8], vkey: &[u8], url: Option<&[u8]>) -> std::result::Result<(), Reason> {
         let key = read_key(vkey, Kind::Cosignature)?;
+        let url = url.map(|url| String::from_utf8(url.to_vec()).map_err(|_| "has a URL that is not UTF-8".to_owned()));
+        let url = url.transpose()?;
         if self.witnesses.iter().any(|witness| witness.key.key() == key.key()) {
             return Err("repeats the key of an earlier witness, which would count twice".into());
         }
         self.define(name, Member::Witness(self.witnesses.len()))?;
-        self.witnesses.push(Witness { name: name.to_vec(), key });
+        self.witnesses.push(Witness { name: name.to_vec(), key, url });
         Ok(())
     }
 
@@ -368,6 +381,17 @@ mod tests {
     }
 
     #[test]
+    fn witnesses_are_told_with_the_place_where_they_are_asked() {
+        let asked = witness(2).replace('\n', " https://example.com/2\n");
+        let policy = Policy::parse(format!("{asked}{}quorum w2\n", witness(3)).as_bytes()).unwrap();
+        let keys = [2, 3].map(|number| signer(number).verifier(Kind::Cosignature));
+        let found: Vec<_> = policy.witnesses().collect();
+        assert_eq!(found[0], ("w2".to_owned(), &keys[0], Some("https://example.com/2")));
+        assert_eq!(found[1..], [("w3".to_owned(), &keys[1], None)]);
+        assert_eq!(Policy::parse(&policy.to_text()).unwrap(), policy);
+    }
+
+    #[test]
     fn a_policy_is_read_strictly() {
         let (w2, w3) = (witness(2), witness(3));
         let twice = w2.replace("witness w2", "witness w3");
@@ -399,8 +423,8 @@ mod tests {
         ] {
             assert!(Policy::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
-        let url = w2.replace('\n', " https://example.com\n");
-        assert!(Policy::parse(format!("{url}quorum w2\n").as_bytes()).is_ok());
+        let opaque = [w2.trim_end().as_bytes(), b" https://example.com/\xff\nquorum none\n"].concat();
+        assert!(Policy::parse(&opaque).is_err());
         let opaque = [b"# \xff\n".as_slice(), b"quorum none\n"].concat();
         assert!(Policy::parse(&opaque).is_ok());
     }

@@ -13,13 +13,14 @@ use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use futures::stream::BoxStream;
+use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::Store;
 use super::durable::sweep_staging;
 use super::object::object_error;
 use super::parquet::{self, Effort};
+use super::paths::Paths;
 use super::snapshot::DataFile;
 use super::table::{Committed, TableState};
 use crate::clock::{Micros, SECOND};
@@ -132,7 +133,8 @@ impl Store {
         Ok((written, sum))
     }
 
-    async fn leaf_sum(&self, files: &[DataFile]) -> Result<LeafSum> {
+    /// The leaf hashes of what is in `files`.
+    pub(super) async fn leaf_sum(&self, files: &[DataFile]) -> Result<LeafSum> {
         let all = Column::all();
         let mut sum = LeafSum::default();
         for file in files {
@@ -145,11 +147,12 @@ impl Store {
     }
 
     /// Deletes data files that the newest version does not name, once queries that may still read them had
-    /// [`VACUUM_GRACE_SECONDS`], and what killed processes and old refusals left behind.
+    /// [`VACUUM_GRACE_SECONDS`], and what killed processes and old refusals left behind. Replaced files of the months
+    /// that `is_held` names stay.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn vacuum(&self) -> Result<Vacuumed> {
+    pub async fn vacuum(&self, is_held: impl Fn(&str) -> bool) -> Result<Vacuumed> {
         let _queued = self.queue("fold").await?;
         let state = self.table().await?;
         let named: HashSet<&Path> = state.files.iter().map(|f| &f.path).collect();
@@ -165,20 +168,13 @@ impl Store {
         let now = self.clock.now();
         let mut done = Vacuumed::default();
         for meta in listed {
-            let is_data =
-                meta.location.as_ref().ends_with(".parquet") && !meta.location.as_ref().contains("/_delta_log/");
+            let Some(month) = Paths::month_of_file(&meta.location) else { continue };
             let unused_since = match removed.get(&meta.location) {
                 Some(at) => at + VACUUM_GRACE_SECONDS * SECOND,
                 None => meta.last_modified.timestamp_micros() + ORPHAN_SECONDS * SECOND,
             };
-            if is_data && !named.contains(&meta.location) && unused_since < now {
-                self.location
-                    .objects
-                    .delete(&meta.location)
-                    .await
-                    .map_err(|e| object_error("delete", &meta.location, e))?;
-                // The index may be missing; it is of no use without its file.
-                let _ = self.location.objects.delete(&self.indexes.path_of(&meta.location)).await;
+            if !named.contains(&meta.location) && unused_since < now && !is_held(month) {
+                self.delete_data_file(&meta.location).await?;
                 done.files += 1;
             }
         }
@@ -226,13 +222,14 @@ fn next_group(files: &[DataFile], due: Due) -> Option<Vec<DataFile>> {
 
 /// A multiset of leaf hashes: their number and their sum modulo 2^256.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct LeafSum {
+pub(super) struct LeafSum {
     rows: u64,
     sum: [u64; 4],
 }
 
 impl LeafSum {
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
+    /// Adds the rows of `batch`.
+    pub(super) fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         for leaf in leaves(&Rows::new(batch)?) {
             self.add_leaf(&leaf);
         }

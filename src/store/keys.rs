@@ -1,8 +1,13 @@
 //! Signing keys: where they lie, and who may read them.
 //!
 //! A local store keeps the key of each tenant in `keys/<tenant>.key`, readable by its owner alone; for a remote store
-//! the key lies in a file that its user names. Invariant: a key is never overwritten and never leaves its file, but in
-//! memory of a process that signs. The name of the key is the origin of the log, which never changes.
+//! the key lies in a file that its user names. Invariant: a key never leaves its file, but in memory of a process that
+//! signs, and gives way to no other but the one that it handed the log over to. The name of the key is the origin of the
+//! log, which never changes.
+//!
+//! A rotation lays the new key beside the old one as `<file>.next`, durable before the handover is; then it takes the
+//! old one's place, which destroys that. Whoever opens the store after a crash between the two finishes it, see
+//! [`promote`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind as Io, Write};
@@ -35,10 +40,50 @@ pub fn load(location: &Location, tenant: &str, file: Option<&Path>) -> Result<Op
         Err(e) if matches!(e.kind(), Io::NotFound | Io::PermissionDenied) && !is_named => return Ok(None),
         Err(e) => return Err(Error::not_found(format!("cannot read the key {}", path.display())).because(e)),
     };
-    check_mode(&path)?;
-    let signer = Signer::parse(text.trim_end())
-        .map_err(|e| Error::invalid(format!("{} holds no signing key", path.display())).because(e))?;
-    Ok(Some(signer))
+    parsed(&path, &text).map(Some)
+}
+
+/// The key in `file`.
+///
+/// # Errors
+/// When the file cannot be read, is no key, or may be read by others than its owner.
+pub fn read(file: &Path) -> Result<Signer> {
+    let text = fs::read_to_string(file)
+        .map_err(|e| Error::not_found(format!("cannot read the key {}", file.display())).because(e))?;
+    parsed(file, &text)
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Signer> {
+    check_mode(path)?;
+    Signer::parse(text.trim_end())
+        .map_err(|e| Error::invalid(format!("{} holds no signing key", path.display())).because(e))
+}
+
+/// The file of the key: the one that is named, else that of a local store.
+pub fn file_of(location: &Location, tenant: &str, file: Option<&Path>) -> Option<PathBuf> {
+    file.map(Path::to_owned).or_else(|| path_of(location, tenant))
+}
+
+/// Where the key lies that is to take the place of the one in `file`.
+pub fn next_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".next");
+    PathBuf::from(name)
+}
+
+/// Puts the key that lies beside `file` in its place; the one that was there is gone. Somebody else may have done so.
+///
+/// # Errors
+/// When the file cannot be replaced.
+pub fn promote(file: &Path) -> Result<()> {
+    let failed =
+        |e: std::io::Error| Error::unavailable(format!("cannot replace the key {}", file.display())).because(e);
+    match fs::rename(next_of(file), file) {
+        Err(e) if e.kind() == Io::NotFound && file.exists() => {}
+        renamed => renamed.map_err(failed)?,
+    }
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 #[cfg(unix)]
@@ -86,9 +131,9 @@ pub fn create(path: &Path, origin: &str, clock: &Clock) -> Result<Signer> {
     let linked = written.and_then(|()| fs::hard_link(&staged, path));
     fs::remove_file(&staged).map_err(failed)?;
     linked.map_err(failed)?;
-    if let Some(folder) = path.parent() {
-        fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    }
+    // The parent of a plain file name is an empty path, which nothing opens.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
     Ok(signer)
 }
 

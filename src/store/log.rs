@@ -23,11 +23,12 @@ use super::snapshot::DataFile;
 use super::table::TableState;
 use crate::error::{Error, Result};
 use crate::event::{Column, Leaf, Rows, leaves};
-use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::edge::Edge;
 use crate::ledger::hash::{Hash, hex};
-use crate::ledger::note::{Kind, Note, Signer};
+use crate::ledger::note::{Note, Signer};
 use crate::ledger::tile::{TILE_WIDTH, Tile};
+use crate::ledger::tree::Node;
 
 const HASH_BYTES: usize = 32;
 /// Tiles read or written at once.
@@ -327,11 +328,11 @@ impl Store {
     ///
     /// # Errors
     /// Damaged when the table is shorter than what was signed, has another root, or the newest checkpoint is not one
-    /// that this key signed; when the store fails.
+    /// that this key or a predecessor signed; Conflict when this key has handed over; when the store fails.
     pub(super) async fn seal(&self, known: Option<(i64, &[Hash])>) -> Result<()> {
         let newest = self.check_not_rolled_back().await?;
-        if let (Some(signer), Some(sealed)) = (&self.signer, &newest) {
-            own_checkpoint(sealed, signer)?;
+        if let Some(signer) = &self.signer {
+            self.check_signer(signer, newest.as_ref()).await?;
         }
         let state = self.table().await?;
         let signed = newest.as_ref().map_or(0, |sealed| sealed.checkpoint.size);
@@ -386,7 +387,7 @@ impl Store {
         let _queued = self.queue("fold").await?;
         let sealed = self.newest_checkpoint().await?;
         if let Some(signer) = &self.signer {
-            own_checkpoint(&sealed, signer)?;
+            self.check_signer(signer, Some(&sealed)).await?;
         }
         let edge = self.regrown(&sealed).await?;
         *self.edge.lock().await = Some(edge);
@@ -459,19 +460,6 @@ struct KnownLeaves<'a> {
     until: i64,
 }
 
-/// Refuses a newest checkpoint that this key has not signed: nothing is signed on top of it.
-fn own_checkpoint(sealed: &Sealed, signer: &Signer) -> Result<()> {
-    checkpoint::open(&sealed.note, signer.name(), &signer.verifier(Kind::Ed25519)).map(drop).map_err(|e| {
-        Error::damaged(format!(
-            "the newest checkpoint, over {} events, was not signed by the key of `{}`: this is another log's key, or \
-             somebody replaced the checkpoint; nothing is signed on top of it",
-            sealed.checkpoint.size,
-            signer.name()
-        ))
-        .because(e)
-    })
-}
-
 impl Store {
     /// The leaf hashes of these rows of the table, in `seq` order, computed from the rows.
     ///
@@ -492,10 +480,27 @@ impl Store {
                 }
             }
         }
-        let missing = found.iter().position(Option::is_none);
-        let lacking = |at: usize| Error::damaged(format!("the table lacks the row of seq {}", range.start + at as i64));
-        missing.map_or(Ok(()), |at| Err(lacking(at)))?;
+        if found.iter().any(Option::is_none) {
+            self.add_retired(&state, range.start, &mut found).await?;
+        }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Fills in the leaves of rows that retention deleted: what is left of them are the tiles.
+    async fn add_retired(&self, state: &TableState, first: i64, found: &mut [Option<Leaf>]) -> Result<()> {
+        let removals = self.removals(state).await?;
+        let mut tiles = HeldTiles::new(&self.log);
+        for (at, place) in found.iter_mut().enumerate().filter(|(_, place)| place.is_none()) {
+            let seq = first as u64 + at as u64;
+            if removals.retired_with(seq).is_none() {
+                return Err(Error::damaged(format!("the table lacks the row of seq {seq}")));
+            }
+            let (tile, range) = Tile::holding(Node { level: 0, index: seq }, state.size as u64);
+            let lost = || Error::damaged(format!("{}, which holds hashes of retired rows, is lost", tile.path()));
+            let bytes = tiles.get(tile).await?.ok_or_else(lost)?;
+            *place = Some(tile.hashes(&bytes)?[range.start]);
+        }
+        Ok(())
     }
 
     async fn leaves_of_file(&self, file: DataFile, range: Range<i64>) -> Result<Vec<(i64, Leaf)>> {

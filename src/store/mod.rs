@@ -5,8 +5,11 @@
 //! repeat; every [`Snapshot`] is one prefix. This room knows nothing of SQL, nor of where events come from.
 
 pub mod compact;
+pub mod cosign;
 pub mod durable;
+pub mod erase;
 pub mod fold;
+pub mod handovers;
 pub mod index;
 pub mod journal;
 pub mod keys;
@@ -16,7 +19,10 @@ pub mod pack;
 pub mod parquet;
 pub mod paths;
 pub mod projection;
+pub mod prove;
 pub mod quarantine;
+pub mod removals;
+pub mod retire;
 pub mod snapshot;
 pub mod table;
 pub mod verify;
@@ -164,6 +170,11 @@ impl Store {
     /// URL of the store.
     pub fn url(&self) -> &str {
         self.location.url.as_str()
+    }
+
+    /// The objects of the store.
+    pub fn objects(&self) -> &Arc<dyn object_store::ObjectStore> {
+        &self.location.objects
     }
 
     /// The journal.

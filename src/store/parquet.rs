@@ -17,13 +17,14 @@ use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt, TryFutureExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowReaderMetadata, ArrowReaderOptions, RowFilter};
+use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowReaderMetadata, ArrowReaderOptions, RowFilter, RowSelection};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::arrow::async_reader::AsyncFileReader;
 use parquet::arrow::{ArrowWriter, ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, SortingColumn};
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
@@ -184,12 +185,7 @@ pub async fn scan(
         ),
         false => Error::unavailable(format!("cannot read data file {path}")).because(e),
     };
-    let reader = ObjectReader::new(objects.clone(), file.path.clone(), file.bytes);
-    let mut builder = viewing(reader).await.map_err(&unreadable)?;
-    if let Some(filter) = &filter {
-        let kept = filter.row_groups(&mut builder).await.map_err(&unreadable)?;
-        builder = builder.with_row_groups(kept);
-    }
+    let mut builder = pruned(objects, file, filter.as_ref()).await.map_err(&unreadable)?;
     let schema = builder.parquet_schema();
     let projection = ProjectionMask::columns(schema, columns.iter().map(|c| c.name()));
     if let Some(filter) = filter {
@@ -201,15 +197,53 @@ pub async fn scan(
     Ok(stream.map(move |batch| restore(&batch.map_err(&unreadable)?, &columns, &month)).boxed())
 }
 
+/// A reader of the row groups, and of the pages in them, that may hold what `filter` lets through.
+async fn pruned(
+    objects: &Arc<dyn ObjectStore>,
+    file: &DataFile,
+    filter: Option<&RowsWith>,
+) -> parquet::errors::Result<ParquetRecordBatchStreamBuilder<ObjectReader>> {
+    let reader = || ObjectReader::new(objects.clone(), file.path.clone(), file.bytes);
+    let mut builder = viewing(reader()).await?;
+    let Some(filter) = filter else { return Ok(builder) };
+    let groups = filter.row_groups(&mut builder).await?;
+    let metadata = builder.metadata().clone();
+    if filter.is_worth_pages(&metadata, &groups) {
+        // Rows are sorted by time, and `seq` grows with it: most pages are passed over.
+        let metadata = with_page_index(reader(), &metadata).await?;
+        builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader(), as_viewed(metadata.clone())?);
+        if let Some(selection) = filter.pages(&metadata, &groups) {
+            builder = builder.with_row_selection(selection);
+        }
+    }
+    Ok(builder.with_row_groups(groups))
+}
+
 /// A reader that gives text as views right away instead of copying it twice.
 pub(super) async fn viewing(
     mut reader: ObjectReader,
 ) -> parquet::errors::Result<ParquetRecordBatchStreamBuilder<ObjectReader>> {
     let plain = ArrowReaderMetadata::load_async(&mut reader, ArrowReaderOptions::new()).await?;
-    let schema = Arc::new(Schema::new(as_views(plain.schema().fields())));
-    let options = ArrowReaderOptions::new().with_schema(schema);
-    let metadata = ArrowReaderMetadata::try_new(plain.metadata().clone(), options)?;
+    let metadata = as_viewed(plain.metadata().clone())?;
     Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata))
+}
+
+/// The same metadata with a schema of views.
+fn as_viewed(metadata: Arc<ParquetMetaData>) -> parquet::errors::Result<ArrowReaderMetadata> {
+    let plain = ArrowReaderMetadata::try_new(metadata.clone(), ArrowReaderOptions::new())?;
+    let schema = Arc::new(Schema::new(as_views(plain.schema().fields())));
+    ArrowReaderMetadata::try_new(metadata, ArrowReaderOptions::new().with_schema(schema))
+}
+
+/// The same metadata with what the file says of its pages, where it does.
+async fn with_page_index(
+    mut reader: ObjectReader,
+    metadata: &ParquetMetaData,
+) -> parquet::errors::Result<Arc<ParquetMetaData>> {
+    let mut loading =
+        ParquetMetaDataReader::new_with_metadata(metadata.clone()).with_page_index_policy(PageIndexPolicy::Optional);
+    loading.load_page_index(&mut reader).await?;
+    loading.finish().map(Arc::new)
 }
 
 fn as_views(fields: &Fields) -> Fields {
@@ -306,8 +340,31 @@ pub struct RowsWith {
 #[derive(Debug, Clone)]
 enum Wanted {
     Texts(Arc<hashbrown::HashSet<String>>),
-    Numbers(Arc<hashbrown::HashSet<i64>>),
+    /// The same numbers twice: to find one, and to find whether there is one between two others.
+    Numbers(Arc<hashbrown::HashSet<i64>>, Arc<[i64]>),
     Range(Range<i64>),
+}
+
+impl Wanted {
+    /// How many values there are.
+    fn len(&self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Numbers(_, ascending) => ascending.len(),
+            Self::Range(range) => usize::try_from(range.end - range.start).unwrap_or(0),
+        }
+    }
+
+    /// Whether a number from `min` to `max` may be wanted.
+    fn is_between(&self, min: i64, max: i64) -> bool {
+        match self {
+            Self::Texts(_) => true,
+            Self::Numbers(_, ascending) => {
+                ascending.get(ascending.partition_point(|seq| *seq < min)).is_some_and(|next| *next <= max)
+            }
+            Self::Range(range) => min < range.end && max >= range.start,
+        }
+    }
 }
 
 impl RowsWith {
@@ -323,7 +380,9 @@ impl RowsWith {
 
     /// Rows with one of these `seq`.
     pub fn seqs(seqs: hashbrown::HashSet<i64>) -> Self {
-        Self { column: Column::Seq, wanted: Wanted::Numbers(Arc::new(seqs)) }
+        let mut ascending: Vec<i64> = seqs.iter().copied().collect();
+        ascending.sort_unstable();
+        Self { column: Column::Seq, wanted: Wanted::Numbers(Arc::new(seqs), ascending.into()) }
     }
 
     /// Rows with a `seq` in `range`.
@@ -348,11 +407,11 @@ impl RowsWith {
                     let bloom = builder.get_row_group_column_bloom_filter(group, position).await?;
                     bloom.is_none_or(|bloom| texts.iter().any(|id| bloom.check(&id.as_str())))
                 }
-                Wanted::Range(range) => {
+                Wanted::Texts(_) => true,
+                Wanted::Numbers(..) | Wanted::Range(_) => {
                     let statistics = builder.metadata().row_group(group).column(position).statistics();
-                    overlaps(statistics, range)
+                    may_hold(statistics, &self.wanted)
                 }
-                _ => true,
             };
             if may_hold {
                 kept.push(group);
@@ -361,13 +420,50 @@ impl RowsWith {
         Ok(kept)
     }
 
+    /// Whether reading what the file says of its pages may save more than it costs: numbers are wanted, and far fewer
+    /// than there are rows.
+    fn is_worth_pages(&self, metadata: &ParquetMetaData, groups: &[usize]) -> bool {
+        let rows: i64 = groups.iter().map(|group| metadata.row_group(*group).num_rows()).sum();
+        let is_number = !matches!(self.wanted, Wanted::Texts(_));
+        is_number && rows as usize > PAGE_ROWS && self.wanted.len() < rows as usize / 2
+    }
+
+    /// The rows of those pages of `groups` that may hold a wanted number; none where the file does not tell.
+    fn pages(&self, metadata: &ParquetMetaData, groups: &[usize]) -> Option<RowSelection> {
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let position = columns.iter().position(|column| column.path().string() == self.column.name())?;
+        let (statistics, places) = (metadata.column_index()?, metadata.offset_index()?);
+        let (mut kept, mut before): (Vec<Range<usize>>, usize) = (Vec::new(), 0);
+        for group in groups {
+            let rows = metadata.row_group(*group).num_rows() as usize;
+            let ColumnIndexMetaData::INT64(pages) = statistics.get(*group)?.get(position)? else { return None };
+            let begins = places.get(*group)?.get(position)?.page_locations();
+            if pages.num_pages() as usize != begins.len() {
+                return None;
+            }
+            for (page, begin) in begins.iter().enumerate() {
+                let begin = begin.first_row_index as usize;
+                let end = begins.get(page + 1).map_or(rows, |next| next.first_row_index as usize);
+                if begin > end || end > rows {
+                    return None;
+                }
+                let bounds = pages.min_value(page).zip(pages.max_value(page));
+                if bounds.is_none_or(|(min, max)| self.wanted.is_between(*min, *max)) {
+                    kept.push(before + begin..before + end);
+                }
+            }
+            before += rows;
+        }
+        Some(RowSelection::from_consecutive_ranges(kept.into_iter(), before))
+    }
+
     /// Which rows of the column `array` have a wanted value.
     pub fn lets_through(&self, array: &dyn Array) -> arrow::array::BooleanArray {
         let numbers = |is_wanted: &dyn Fn(i64) -> bool| {
             array.as_primitive::<Int64Type>().iter().map(|v| Some(v.is_some_and(is_wanted))).collect()
         };
         match &self.wanted {
-            Wanted::Numbers(seqs) => numbers(&|v| seqs.contains(&v)),
+            Wanted::Numbers(seqs, _) => numbers(&|v| seqs.contains(&v)),
             Wanted::Range(range) => numbers(&|v| range.contains(&v)),
             Wanted::Texts(texts) => match array.as_string_view_opt() {
                 Some(array) => array.iter().map(|v| Some(v.is_some_and(|v| texts.contains(v)))).collect(),
@@ -377,10 +473,10 @@ impl RowsWith {
     }
 }
 
-fn overlaps(statistics: Option<&Statistics>, range: &Range<i64>) -> bool {
+fn may_hold(statistics: Option<&Statistics>, wanted: &Wanted) -> bool {
     match statistics {
         Some(Statistics::Int64(s)) => {
-            s.min_opt().is_none_or(|min| *min < range.end) && s.max_opt().is_none_or(|max| *max >= range.start)
+            wanted.is_between(s.min_opt().copied().unwrap_or(i64::MIN), s.max_opt().copied().unwrap_or(i64::MAX))
         }
         _ => true,
     }

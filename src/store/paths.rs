@@ -9,7 +9,11 @@
 //!   index/<data file>.idx                       where a data file tells of a key, rebuildable
 //!   log/checkpoint                              a hint to the newest signed checkpoint
 //!   log/checkpoints/<size, 20 digits>           every signed checkpoint, never overwritten
+//!   log/cosignatures/<size, 20 digits>/<key id, 8 hex>  what a witness added to it, one signature line
+//!   log/handovers/<number, 20 digits>           how the log's key changed, signed by the old and the new one
 //!   log/tile/...                                hashes of the ledger's tree (C2SP tlog-tiles), rebuildable
+//!   log/retired/<month>/<seq, 20 digits>        the rows of a deleted month, named by the event that says so
+//!   erasures/<id>.json                          an erasure that is under way, gone when it is done
 //!   quarantine/<recorded_at>-<id>.ndjson        refused input, raw bytes and reason
 //! ```
 
@@ -58,6 +62,13 @@ impl Paths {
     /// A data file that holds `seq` from `first` to `last`.
     pub fn data_file(&self, month: &str, first: i64, last: i64, id: &str) -> Path {
         self.month(month).join(format!("part-{first:020}-{last:020}-{id}.parquet"))
+    }
+
+    /// The month of the data file at `path`, if it is one.
+    pub fn month_of_file(path: &Path) -> Option<&str> {
+        let (folder, name) = path.as_ref().rsplit_once('/')?;
+        let is_data = name.starts_with("part-") && name.ends_with(".parquet");
+        folder.rsplit_once('/')?.1.strip_prefix("occurred_month=").filter(|_| is_data)
     }
 
     /// The journal.
@@ -116,6 +127,32 @@ impl Paths {
         (digits.len() == 20).then(|| digits.parse().ok())?
     }
 
+    /// What witnesses added to the checkpoint over the first `size` events.
+    pub fn cosignatures(&self, size: u64) -> Path {
+        self.log().join("cosignatures").join(format!("{size:020}"))
+    }
+
+    /// What the witness whose key has this id added to it.
+    pub fn cosignature(&self, size: u64, key_id: u32) -> Path {
+        self.cosignatures(size).join(format!("{key_id:08x}"))
+    }
+
+    /// All handovers of the log's key.
+    pub fn handovers(&self) -> Path {
+        self.log().join("handovers")
+    }
+
+    /// A handover; the first one has number 0.
+    pub fn handover(&self, number: u64) -> Path {
+        self.handovers().join(format!("{number:020}"))
+    }
+
+    /// The number of the handover at `path`, if it is one.
+    pub fn handover_number(path: &Path) -> Option<u64> {
+        let digits = path.filename()?;
+        (digits.len() == 20).then(|| digits.parse().ok())?
+    }
+
     /// A tile of the ledger's tree.
     pub fn tile(&self, tile: Tile) -> Path {
         tile.path().split('/').fold(self.log().join("tile"), |path, part| path.join(part))
@@ -125,6 +162,26 @@ impl Paths {
     pub fn partial_tiles(&self, tile: Tile) -> Path {
         let full = self.tile(Tile { width: TILE_WIDTH as u16, ..tile });
         Path::from(format!("{full}.p"))
+    }
+
+    /// The seq sets of all months that were deleted.
+    pub fn all_retired(&self) -> Path {
+        self.log().join("retired")
+    }
+
+    /// The seq set of a month whose deletion the event at `seq` states.
+    pub fn retired(&self, month: &str, seq: i64) -> Path {
+        self.all_retired().join(month).join(format!("{seq:020}"))
+    }
+
+    /// Erasures that are under way.
+    pub fn erasures(&self) -> Path {
+        self.root.clone().join("erasures")
+    }
+
+    /// What says that the erasure `id` is under way.
+    pub fn erasure(&self, id: &str) -> Path {
+        self.erasures().join(format!("{id}.json"))
     }
 
     /// The quarantine.

@@ -3,12 +3,15 @@
 //! One object holds the refusals of one batch as NDJSON. Invariant: nothing refused is dropped; entries expire
 //! after [`QUARANTINE_DAYS`] and not before.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Store;
 use super::object::object_error;
@@ -107,13 +110,8 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn expire_quarantine(&self) -> Result<usize> {
-        let folder = self.paths.quarantine();
         let oldest = self.clock.now() - QUARANTINE_DAYS * DAY;
-        let listed: Vec<Path> =
-            match self.location.objects.list(Some(&folder)).map_ok(|m| m.location).try_collect().await {
-                Err(object_store::Error::NotFound { .. }) => Vec::new(),
-                listed => listed.map_err(|e| object_error("list", &folder, e))?,
-            };
+        let listed = self.quarantined().await?;
         let mut expired = 0;
         for path in listed.into_iter().filter(|p| Paths::quarantine_time(p).is_some_and(|at| at < oldest)) {
             self.location.objects.delete(&path).await.map_err(|e| object_error("delete", &path, e))?;
@@ -123,9 +121,144 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Deletes the entries whose raw bytes hold one of `texts`; gives their number.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn erase_from_quarantine(&self, texts: &Texts) -> Result<usize> {
+        let mut erased = 0;
+        for path in self.quarantined().await? {
+            let read = async { self.location.objects.get(&path).await?.bytes().await };
+            let bytes = match read.await {
+                Ok(bytes) => bytes,
+                Err(object_store::Error::NotFound { .. }) => continue,
+                Err(e) => return Err(object_error("read", &path, e)),
+            };
+            let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+            let kept: Vec<&[u8]> = lines.iter().copied().filter(|line| !texts.are_in_entry(line)).collect();
+            if kept.len() == lines.len() {
+                continue;
+            }
+            if !kept.is_empty() {
+                // Of the same age: the rest of the entry expires when it would have.
+                let at = self.paths.quarantine_entry(Paths::quarantine_time(&path).unwrap_or(0), &self.clock.id());
+                let put = self.location.objects.put(&at, kept.concat().into()).await;
+                put.map_err(|e| object_error("write", &at, e))?;
+            }
+            match self.location.objects.delete(&path).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => erased += lines.len() - kept.len(),
+                Err(e) => return Err(object_error("delete", &path, e)),
+            }
+        }
+        Ok(erased)
+    }
+
+    async fn quarantined(&self) -> Result<Vec<Path>> {
+        let folder = self.paths.quarantine();
+        match self.location.objects.list(Some(&folder)).map_ok(|m| m.location).try_collect().await {
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            listed => listed.map_err(|e| object_error("list", &folder, e)),
+        }
+    }
+}
+
+/// Texts of which nothing may be left.
+#[derive(Debug, Clone, Default)]
+pub struct Texts(BTreeSet<String>);
+
+/// Characters from which on a text is sought inside words as well; a shorter one would be found everywhere.
+const DISTINCTIVE_CHARACTERS: usize = 4;
+
+impl Texts {
+    /// `texts`, and of those that are JSON the strings and numbers in them.
+    pub fn new<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
+        let mut all = BTreeSet::new();
+        for text in texts {
+            if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
+                collect(&value, &mut |leaf| {
+                    all.insert(leaf.to_owned());
+                });
+            }
+            all.insert(text.to_owned());
+        }
+        all.retain(|text| !text.trim().is_empty());
+        Self(all)
+    }
+
+    /// Whether one of them is in `text`: anywhere, or as a word of its own where it is very short.
+    pub fn are_in(&self, text: &str) -> bool {
+        self.0.iter().any(|sought| {
+            let is_short = sought.chars().nth(DISTINCTIVE_CHARACTERS - 1).is_none();
+            text.match_indices(sought.as_str()).any(|(at, found)| !is_short || is_word(text, at, at + found.len()))
+        })
+    }
+
+    fn are_in_entry(&self, line: &[u8]) -> bool {
+        // What cannot be read may hold anything.
+        let Ok(entry) = serde_json::from_slice::<Value>(line) else { return true };
+        let raw = match (entry["raw"].as_str(), entry["raw_base64"].as_str()) {
+            (Some(raw), _) => raw.to_owned(),
+            (None, base64) => {
+                String::from_utf8_lossy(&BASE64.decode(base64.unwrap_or_default()).unwrap_or_default()).into_owned()
+            }
+        };
+        if self.are_in(&raw) || raw.contains("\"\"") && self.are_in(&raw.replace("\"\"", "\"")) {
+            return true;
+        }
+        // JSON may spell a text with escapes.
+        let mut is_in = false;
+        if let Ok(record) = serde_json::from_str::<Value>(&raw) {
+            collect(&record, &mut |leaf| is_in |= self.are_in(leaf));
+        }
+        is_in
+    }
+}
+
+/// The strings and numbers of a JSON value.
+fn collect(value: &Value, found: &mut impl FnMut(&str)) {
+    match value {
+        Value::String(text) => found(text),
+        Value::Number(number) => found(&number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+        Value::Object(members) => members.values().for_each(|value| collect(value, found)),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn is_word(text: &str, from: usize, to: usize) -> bool {
+    let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+    !is_inside(text[..from].chars().next_back()) && !is_inside(text[to..].chars().next())
+}
+
 #[derive(Serialize)]
 struct Line<'a> {
     received_at: String,
     #[serde(flatten)]
     entry: &'a Refused,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_found_in_every_spelling_and_short_ones_as_words() {
+        let texts = Texts::new(["Müller", "7", "", r#"{"phone":"+49 30","age":41}"#]);
+        let entry = |raw: Raw| {
+            serde_json::to_vec(&serde_json::json!({"reason": "x", "raw": match &raw {
+            Raw::Raw(text) => Some(text), Raw::RawBase64(_) => None,
+        }, "raw_base64": match &raw { Raw::RawBase64(text) => Some(text), Raw::Raw(_) => None }}))
+        };
+        let is_in = |raw: Raw| texts.are_in_entry(&entry(raw).unwrap());
+        for held in [r#"{"a":"Frau M\u00fcller"}"#, r#"a,"Müller",b"#, r#"{"a":7}"#, "x 7 y", r#"{"p":"+49 30"}"#, "41"]
+        {
+            assert!(is_in(Raw::Raw(held.to_owned())), "{held}");
+        }
+        for free in [r#"{"a":"Muller"}"#, r#"{"a":77}"#, "x7", r#"{"phone":"+48"}"#, "410", ""] {
+            assert!(!is_in(Raw::Raw(free.to_owned())), "{free}");
+        }
+        assert!(is_in(Raw::of(&[b"\xff ".as_slice(), "Müller".as_bytes()].concat())));
+        assert!(texts.are_in_entry(b"half a line"), "what cannot be read may hold it");
+    }
 }

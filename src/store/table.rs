@@ -179,13 +179,59 @@ impl Table {
     /// When the store fails and the log does not tell that the commit happened.
     pub async fn commit_compaction(&self, state: &TableState, old: &[DataFile], new: &[DataFile]) -> Result<Committed> {
         let removed_at = self.clock.now() / 1000;
-        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at)));
+        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, false)));
         let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, false)))).collect();
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
             return Ok(Committed::Done);
         };
         self.settle(state, new, failure).await
+    }
+
+    /// Commits the replacement of `old` files by `new` ones whose sealed values were erased.
+    ///
+    /// # Errors
+    /// When the store fails and the log does not tell that the commit happened.
+    pub async fn commit_erasure(&self, state: &TableState, old: &[DataFile], new: &[DataFile]) -> Result<Committed> {
+        let removed_at = self.clock.now() / 1000;
+        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, true)));
+        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, true)))).collect();
+        // The log keeps what an operation says for ever: no predicate, because it would name the subject.
+        let operation = DeltaOperation::Update { predicate: None };
+        let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
+            return Ok(Committed::Done);
+        };
+        self.settle(state, new, failure).await
+    }
+
+    /// Commits that of the `old` files of a month the `new` ones are left.
+    ///
+    /// # Errors
+    /// When the store fails and the log does not tell that the commit happened.
+    pub async fn commit_retirement(
+        &self,
+        state: &TableState,
+        (old, new): (&[DataFile], &[DataFile]),
+        month: &str,
+    ) -> Result<Committed> {
+        let removed_at = self.clock.now() / 1000;
+        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, true)));
+        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, true)))).collect();
+        let operation = DeltaOperation::Delete { predicate: Some(format!("occurred_month = '{month}'")) };
+        let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
+            return Ok(Committed::Done);
+        };
+        if !new.is_empty() {
+            return self.settle(state, new, failure).await;
+        }
+        // Nothing was added that would tell: the commit is atomic, and nobody else deletes a whole month.
+        let now = self.refresh(state).await?;
+        let is_there = |file: &DataFile| now.files.iter().any(|f| f.path == file.path);
+        match (old.iter().any(is_there), now.version > state.version) {
+            (false, _) => Ok(Committed::Done),
+            (true, true) => Ok(Committed::Lost),
+            (true, false) => Err(self.failed("commit to", failure)),
+        }
     }
 
     /// What became of a commit of `files` that failed: the answer may have been lost, the table tells.
@@ -355,10 +401,10 @@ impl Table {
         }
     }
 
-    fn remove(&self, file: &DataFile, removed_at_ms: i64) -> deltalake::kernel::Remove {
+    fn remove(&self, file: &DataFile, removed_at_ms: i64, data_change: bool) -> deltalake::kernel::Remove {
         deltalake::kernel::Remove {
             path: self.relative(&file.path),
-            data_change: false,
+            data_change,
             deletion_timestamp: Some(removed_at_ms),
             extended_file_metadata: Some(true),
             partition_values: Some(partition(&file.month)),

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use probity::ledger::checkpoint::Checkpoint;
 use probity::ledger::cosignature::cosign;
 use probity::ledger::entry::{Disclosure, disclosure_digest};
+use probity::ledger::handover::Handover;
 use probity::ledger::hash::{Hash, leaf_hash};
 use probity::ledger::note::{Kind, Note, Signer};
 use probity::ledger::pack::format::{
-    Base64Hash, CHECKPOINT, CONSISTENCY, Completeness, Consistency, ENTRIES, ERASURES, EntryLine, FORMAT, KEY,
-    MANIFEST, Manifest, NODES, NodeLine, PARQUET, SIGNATURE, Selection, Tally, manifest_note,
+    Base64Hash, CHECKPOINT, CONSISTENCY, Completeness, Consistency, ENTRIES, ERASURES, EntryLine, FORMAT, HANDOVERS,
+    KEY, MANIFEST, Manifest, NODES, NodeLine, NoteLine, PARQUET, SIGNATURE, Selection, Tally, manifest_note,
 };
 use probity::ledger::pack::{Pack, Trusted, Verdict, verify};
 use probity::ledger::proof::completing_nodes;
+use probity::ledger::receipt::Receipt;
 use probity::ledger::tree::{Frontier, Node, consistency_ranges};
 
 /// Events of the log.
@@ -53,6 +55,26 @@ pub fn line(seq: u64) -> EntryLine {
     let is_erased = seq % 3 == 2 && seq < ERASURE;
     let disclosures = if is_erased { Vec::new() } else { vec![disclosure(seq, "old_value")] };
     EntryLine { seq, entry: entry(seq), disclosures, erased_by: is_erased.then_some(ERASURE) }
+}
+
+/// The log's key after `rotations` handovers.
+pub fn later_log(rotations: u8) -> Signer {
+    match rotations {
+        0 => log(),
+        n => Signer::new(log().name(), [100 + n; 32]).unwrap(),
+    }
+}
+
+/// The handover from one key of the log to the next, at a tree of `size` events.
+pub fn handover(rotation: u8, size: u64) -> String {
+    let (old, new) = (later_log(rotation), later_log(rotation + 1));
+    Handover::between(&old, &new, size).unwrap().signed(&old, &new).unwrap()
+}
+
+/// The receipt for the events `from..to`, signed by `signer`.
+pub fn receipt(from: u64, to: u64, signer: &Signer) -> String {
+    let leaves: Vec<Hash> = (from..to).map(|seq| leaf_hash(entry(seq).as_bytes())).collect();
+    Receipt::over(log().name(), from, &leaves).signed(signer).unwrap().to_string()
 }
 
 /// The root over the events `from..to`.
@@ -129,12 +151,17 @@ impl Draft {
 
     /// The files of the pack, signed by the log whatever they say.
     pub fn signed(&self) -> Files {
-        let note = Note::signed(&checkpoint(SIZE).to_text(), &log()).unwrap();
+        self.signed_by(&log(), &[])
+    }
+
+    /// The files of the pack, signed by a later key of the log, with handovers.
+    pub fn signed_by(&self, signer: &Signer, handovers: &[String]) -> Files {
+        let note = Note::signed(&checkpoint(SIZE).to_text(), signer).unwrap();
         let cosignature = cosign(&witness(), 1_700_000_000, &note.text);
         let text = |lines: Vec<String>| lines.concat().into_bytes();
         let mut files = Files::from([
             (CHECKPOINT.to_owned(), format!("{note}{cosignature}").into_bytes()),
-            (KEY.to_owned(), format!("{}\n", log().vkey()).into_bytes()),
+            (KEY.to_owned(), format!("{}\n", signer.vkey()).into_bytes()),
             (ENTRIES.to_owned(), text(self.rows.iter().map(EntryLine::to_line).collect())),
             (ERASURES.to_owned(), text(self.erasures.iter().map(EntryLine::to_line).collect())),
             (NODES.to_owned(), text(self.nodes.iter().map(NodeLine::to_line).collect())),
@@ -143,8 +170,12 @@ impl Draft {
         if let Some(consistency) = &self.consistency {
             files.insert(CONSISTENCY.to_owned(), consistency.to_text().into_bytes());
         }
+        if !handovers.is_empty() {
+            let lines = handovers.iter().map(|note| NoteLine { note: note.clone() }.to_line()).collect();
+            files.insert(HANDOVERS.to_owned(), text(lines));
+        }
         let manifest = self.manifest(&files).to_text();
-        let signature = Note::signed(&manifest_note(manifest.as_bytes()), &log()).unwrap();
+        let signature = Note::signed(&manifest_note(manifest.as_bytes()), signer).unwrap();
         files.insert(MANIFEST.to_owned(), manifest.into_bytes());
         files.insert(SIGNATURE.to_owned(), signature.to_string().into_bytes());
         files
@@ -182,7 +213,7 @@ pub fn read(files: &Files) -> Pack {
 /// Verifies a pack with the log's key and nothing else.
 pub fn verdict(files: &Files) -> Verdict {
     let key = log().verifier(Kind::Ed25519);
-    verify(&read(files), &Trusted { key: &key, policy: None, held: None })
+    verify(&read(files), &Trusted { key: &key, policy: None, held: None, receipt: None })
 }
 
 /// Everything that is wrong, in words.

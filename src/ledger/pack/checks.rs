@@ -8,16 +8,18 @@ use std::collections::BTreeSet;
 
 use super::Trusted;
 use super::format::{
-    CHECKPOINT, CONSISTENCY, Completeness, Consistency, ENTRIES, ERASURES, MANIFEST, Manifest, NODES, SIGNATURE,
-    Selection, manifest_note,
+    CHECKPOINT, CONSISTENCY, Completeness, Consistency, ENTRIES, ERASURES, HANDOVERS, MANIFEST, Manifest, NODES,
+    SIGNATURE, Selection, manifest_note,
 };
 use super::intake::{ErasedRow, Pack};
 use super::verdict::{Check, Findings};
 use crate::error::{Error, Result};
-use crate::ledger::checkpoint::{self, Checkpoint};
+use crate::ledger::checkpoint::Checkpoint;
+use crate::ledger::handover::{Reign, Succession, open_checkpoint, signed_by};
 use crate::ledger::hash::{Hash, to_base64};
 use crate::ledger::note::{Kind, Note};
 use crate::ledger::proof::{completing_nodes, root_from, verify_consistency};
+use crate::ledger::receipt::{self, Receipt};
 use crate::ledger::tree::Node;
 
 /// The leaves of the pack, rows and erasures, by position.
@@ -27,11 +29,17 @@ pub(super) fn leaves_by_seq(pack: &Pack) -> Vec<(u64, Hash)> {
     leaves
 }
 
-pub(super) fn manifest(pack: &Pack, trusted: &Trusted<'_>) -> (Check, Option<Manifest>) {
-    let mut findings = Findings::default();
-    if let Err(e) = check_signature(pack, trusted) {
-        findings.file(SIGNATURE, e.to_string());
+/// The keys that the auditor's key vouches for, by the handovers of the pack; that key alone, and why, where they do
+/// not hold together.
+pub(super) fn succession(pack: &Pack, trusted: &Trusted<'_>) -> (Succession, Option<Error>) {
+    match Succession::of(trusted.key, &pack.handovers.list) {
+        Ok(succession) => (succession, None),
+        Err(e) => (Succession::alone(trusted.key), Some(e)),
     }
+}
+
+pub(super) fn manifest(pack: &Pack, trusted: &Trusted<'_>, succession: &Succession) -> (Check, Option<Manifest>) {
+    let mut findings = Findings::default();
     let parsed = match whole(pack, MANIFEST).and_then(Manifest::parse) {
         Ok(manifest) => Some(manifest),
         Err(e) => {
@@ -39,6 +47,9 @@ pub(super) fn manifest(pack: &Pack, trusted: &Trusted<'_>) -> (Check, Option<Man
             None
         }
     };
+    if let Err(e) = check_signature(pack, trusted, parsed.as_ref(), succession) {
+        findings.file(SIGNATURE, e.to_string());
+    }
     let name = trusted.key.name();
     if let Some(manifest) = parsed.as_ref().filter(|manifest| manifest.origin != name) {
         findings.file(MANIFEST, format!("is of the log `{}`, the key is of `{name}`", manifest.origin));
@@ -46,14 +57,24 @@ pub(super) fn manifest(pack: &Pack, trusted: &Trusted<'_>) -> (Check, Option<Man
     (Check::made("the manifest is signed by the log", "", findings), parsed)
 }
 
-fn check_signature(pack: &Pack, trusted: &Trusted<'_>) -> Result<()> {
+fn check_signature(
+    pack: &Pack,
+    trusted: &Trusted<'_>,
+    manifest: Option<&Manifest>,
+    succession: &Succession,
+) -> Result<()> {
     if trusted.key.kind() != Kind::Ed25519 {
         return Err(Error::invalid("cannot be checked with the key of a witness; give the key of the log"));
     }
     let note = Note::parse(whole(pack, SIGNATURE)?)?;
-    note.verify(std::slice::from_ref(trusted.key))?;
-    let manifest = whole(pack, MANIFEST).map_err(|_| Error::damaged("signs a manifest that is missing"))?;
-    if note.text == manifest_note(manifest) {
+    // Without a manifest nobody knows the time of its signature: then the auditor's own key has to do.
+    let own = [Reign::unbounded(trusted.key.clone())];
+    match manifest {
+        Some(manifest) => signed_by(&note, manifest.tree_size, succession.forward(), "manifest.sig")?,
+        None => signed_by(&note, 0, &own, "manifest.sig")?,
+    };
+    let bytes = whole(pack, MANIFEST).map_err(|_| Error::damaged("signs a manifest that is missing"))?;
+    if note.text == manifest_note(bytes) {
         return Ok(());
     }
     Err(Error::damaged("signs another text than `probity-pack/1` and the SHA-256 of manifest.json"))
@@ -90,11 +111,13 @@ pub(super) fn checkpoint(
     pack: &Pack,
     manifest: Option<&Manifest>,
     trusted: &Trusted<'_>,
+    succession: &Succession,
 ) -> (Check, Option<Checkpoint>) {
     let mut findings = Findings::default();
-    let opened = whole(pack, CHECKPOINT).and_then(|note| checkpoint::open(note, trusted.key.name(), trusted.key));
+    let opened =
+        whole(pack, CHECKPOINT).and_then(|note| open_checkpoint(note, trusted.key.name(), succession.forward()));
     let (says, opened) = match opened {
-        Ok(opened) => (format!("{} events, root {}", opened.size, to_base64(&opened.root)), Some(opened)),
+        Ok((opened, _)) => (format!("{} events, root {}", opened.size, to_base64(&opened.root)), Some(opened)),
         Err(e) => {
             findings.file(CHECKPOINT, e.to_string());
             (String::new(), None)
@@ -361,6 +384,88 @@ fn contradiction(held: &Checkpoint, proof: Option<&Consistency>, checkpoint: &Ch
         Some(proof) => Some(format!("proves growth from another tree, of {} leaves; you hold {old}", proof.old_size)),
         None => Some(format!("is missing; ask for a pack with a proof from the tree of {old} leaves that you hold")),
     }
+}
+
+/// Whose signatures count, and by what right; the signatures themselves are checked where they stand.
+pub(super) fn keys(pack: &Pack, succession: &Succession, broken: Option<Error>) -> Check {
+    const NAME: &str = "the key that signed is the auditor's or one that it handed over to";
+    let mut findings = pack.handovers.form.clone();
+    if let Some(e) = broken {
+        findings.file(HANDOVERS, e.to_string());
+    }
+    for file in [SIGNATURE, CHECKPOINT] {
+        let is_known = whole(pack, file).and_then(Note::parse).is_ok_and(|note| {
+            let is_by_any = |reign: &Reign| note.signatures.iter().any(|signature| signature.is_by(&reign.key));
+            succession.forward().iter().any(is_by_any)
+        });
+        if !is_known {
+            findings.file(file, "is signed by neither the key that was given nor one that it handed over to");
+        }
+    }
+    let says = match succession.forward() {
+        [] | [_] => "it is the one that was given".to_owned(),
+        [.., last] => format!(
+            "{} handovers, each signed by both keys, lead from the one that was given to {}",
+            succession.forward().len() - 1,
+            last.key
+        ),
+    };
+    Check::made(NAME, says, findings)
+}
+
+/// What a receipt says against what the pack holds.
+pub(super) fn receipt(
+    leaves: &[(u64, Hash)],
+    checkpoint: Option<&Checkpoint>,
+    trusted: &Trusted<'_>,
+    succession: &Succession,
+) -> Check {
+    const NAME: &str = "the receipt that was answered is kept";
+    const FILE: &str = "receipt";
+    let Some(note) = trusted.receipt else {
+        return Check::not_asked(NAME, "no receipt was given, so that nobody's own record of acceptance was compared");
+    };
+    let mut findings = Findings::default();
+    let Some(checkpoint) = checkpoint else {
+        return not_made(NAME, CHECKPOINT, findings);
+    };
+    // The auditor kept it himself: one of an earlier key counts as well, if it handed over to his.
+    let says = match receipt::open(note, succession.all()) {
+        Ok(receipt) => {
+            if let Some(reason) = broken_promise(&receipt, leaves, checkpoint) {
+                findings.file(FILE, reason);
+            }
+            format!("the events {}..{} stand where it was answered", receipt.first_seq, receipt.end())
+        }
+        Err(e) => {
+            findings.file(FILE, e.to_string());
+            String::new()
+        }
+    };
+    Check::made(NAME, says, findings)
+}
+
+/// Why the pack does not show the events of a receipt; `None` when it does.
+fn broken_promise(receipt: &Receipt, leaves: &[(u64, Hash)], checkpoint: &Checkpoint) -> Option<String> {
+    let (from, to) = (receipt.first_seq, receipt.end());
+    if to > checkpoint.size {
+        let size = checkpoint.size;
+        return Some(format!("is about the events {from}..{to}, the checkpoint covers {size}; ask for a newer pack"));
+    }
+    let place = |seq: u64| leaves.partition_point(|(at, _)| *at < seq);
+    let held = &leaves[place(from)..place(to)];
+    if held.len() as u64 != receipt.count || held.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        let (count, found) = (receipt.count, held.len());
+        return Some(format!(
+            "is about the {count} events {from}..{to}, the pack holds {found} of them; ask for a pack of that range"
+        ));
+    }
+    let hashes: Vec<Hash> = held.iter().map(|(_, leaf)| *leaf).collect();
+    let found = Receipt::over(&receipt.origin, from, &hashes);
+    (found != *receipt).then(|| {
+        let (root, answered) = (to_base64(&found.root), to_base64(&receipt.root));
+        format!("the events {from}..{to} give the root {root}, answered was {answered}: other events stand there now")
+    })
 }
 
 fn whole<'p>(pack: &'p Pack, name: &str) -> Result<&'p [u8]> {

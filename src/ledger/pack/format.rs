@@ -33,6 +33,8 @@ pub const ERASURES: &str = "erasures.ndjson";
 pub const NODES: &str = "nodes.ndjson";
 /// The proof from a checkpoint that the auditor holds.
 pub const CONSISTENCY: &str = "consistency.json";
+/// The handovers of the log's keys, oldest first; only there when there are any.
+pub const HANDOVERS: &str = "handovers.ndjson";
 /// A copy of the rows for analysis; the entries decide.
 pub const PARQUET: &str = "rows.parquet";
 
@@ -141,6 +143,14 @@ pub struct Consistency {
     pub proof: Vec<Base64Hash>,
 }
 
+/// A line of `handovers.ndjson`: a note that the old and the new key signed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteLine {
+    /// The whole note.
+    pub note: String,
+}
+
 /// A hash whose JSON form is standard base64 with padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Base64Hash(pub Hash);
@@ -209,6 +219,21 @@ impl NodeLine {
     /// `Damaged` when it is no line of `nodes.ndjson`.
     pub fn parse(line: &[u8]) -> Result<Self> {
         from_line(line, "{\"level\":…,\"index\":…,\"hash\":…}")
+    }
+
+    /// The line with its end.
+    pub fn to_line(&self) -> String {
+        to_line(self)
+    }
+}
+
+impl NoteLine {
+    /// Reads a line, without its end.
+    ///
+    /// # Errors
+    /// `Damaged` when it is no line of `handovers.ndjson`.
+    pub fn parse(line: &[u8]) -> Result<Self> {
+        from_line(line, "{\"note\":…}")
     }
 
     /// The line with its end.
@@ -336,6 +361,8 @@ mod tests {
         }
         let node = NodeLine { level: 3, index: 4, hash: Base64Hash([9; 32]) };
         assert_eq!(NodeLine::parse(node.to_line().as_bytes()).unwrap(), node);
+        let note = NoteLine { note: "text\n\n— signed\n".into() };
+        assert_eq!(NoteLine::parse(note.to_line().as_bytes()).unwrap(), note);
         let proof = Consistency { old_size: 3, old_root: Base64Hash([1; 32]), proof: vec![Base64Hash([2; 32])] };
         assert_eq!(Consistency::parse(proof.to_text().as_bytes()).unwrap(), proof);
     }

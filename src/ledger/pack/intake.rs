@@ -9,15 +9,17 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, Read};
 
 use super::format::{
-    CHECKPOINT, CONSISTENCY, ENTRIES, ERASURES, EntryLine, FileFact, MANIFEST, NODES, NodeLine, SIGNATURE, Tally,
+    CHECKPOINT, CONSISTENCY, ENTRIES, ERASURES, EntryLine, FileFact, HANDOVERS, MANIFEST, NODES, NodeLine, NoteLine,
+    SIGNATURE, Tally,
 };
 use super::verdict::{Findings, Values};
 use crate::error::{Error, Result};
 use crate::ledger::entry::Entry;
+use crate::ledger::handover::{self, Handover};
 use crate::ledger::hash::{Hash, leaf_hash};
 use crate::ledger::tree::Node;
 
-/// Files of a pack: a pack has nine, and an archive of a million names is no pack.
+/// Files of a pack: a pack has ten, and an archive of a million names is no pack.
 const FILES: usize = 64;
 /// Bytes of a file that is read whole; the manifest, with the parameters of its query, is the largest.
 const WHOLE_BYTES: u64 = 4 * 1024 * 1024;
@@ -41,6 +43,8 @@ pub struct Pack {
     pub(super) erasures: Entries,
     /// `nodes.ndjson`.
     pub(super) nodes: Nodes,
+    /// `handovers.ndjson`.
+    pub(super) handovers: Handovers,
 }
 
 impl Default for Pack {
@@ -52,6 +56,7 @@ impl Default for Pack {
             rows: Entries::of(ENTRIES),
             erasures: Entries::of(ERASURES),
             nodes: Nodes::default(),
+            handovers: Handovers::default(),
         }
     }
 }
@@ -81,6 +86,12 @@ impl Pack {
         self.strange.file(name, reason);
     }
 
+    /// The handovers that it holds, each signed by both of its keys; whether they lead from a key that somebody
+    /// trusts is not said by that.
+    pub fn handovers(&self) -> &[Handover] {
+        &self.handovers.list
+    }
+
     fn read(&mut self, name: &str, content: impl BufRead) -> io::Result<FileFact> {
         let mut source = Source { content, tally: Tally::default() };
         let torn = match name {
@@ -95,6 +106,7 @@ impl Pack {
             ENTRIES => source.each_line(|number, line| self.rows.take(number, line))?,
             ERASURES => source.each_line(|number, line| self.erasures.take(number, line))?,
             NODES => source.each_line(|number, line| self.nodes.take(number, line))?,
+            HANDOVERS => source.each_line(|number, line| self.handovers.take(number, line))?,
             _ => None,
         };
         if let Some((number, reason)) = torn {
@@ -233,6 +245,27 @@ impl Nodes {
                     self.form.line(NODES, number, format!("repeats the node of level {level} and index {index}"));
                 }
             }
+        }
+    }
+}
+
+/// The handovers of `handovers.ndjson`, and what is wrong with single ones.
+#[derive(Debug, Default)]
+pub(super) struct Handovers {
+    /// Those that both of their keys signed, in the order of the file.
+    pub list: Vec<Handover>,
+    /// Lines that are not what they should be.
+    pub form: Findings,
+}
+
+impl Handovers {
+    fn take(&mut self, number: u64, text: &[u8]) {
+        if self.list.len() >= handover::HANDOVERS {
+            return self.form.line(HANDOVERS, number, "is one too many; a log hands over a thousand times at most");
+        }
+        match NoteLine::parse(text).and_then(|line| Handover::open(line.note.as_bytes())) {
+            Ok(handover) => self.list.push(handover),
+            Err(e) => self.form.line(HANDOVERS, number, e.message()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Evidence pack: a directory or archive that a stranger can check offline.
 //!
 //! In: the files of a pack, in any order, and what the auditor trusts: the log's key, and if he has them a policy
-//! for cosignatures and a checkpoint that he saw earlier. Out: a [`Verdict`], the list of checks with everything
+//! for cosignatures, a checkpoint that he saw earlier and a receipt that the log answered. A pack that was signed by a
+//! later key of the log holds the handovers that lead to it from his. Out: a [`Verdict`], the list of checks with everything
 //! that is wrong. Invariant: a pack is verified only if every check that was asked for passed; nothing in the pack
 //! is believed because the pack says so. It must not look anything up: no store, no network, no configuration.
 //!
@@ -10,6 +11,7 @@
 //! | [`mod@format`] | names and types of the files, shared by writer and verifier |
 //! | `intake` | reading the files once, from front to back |
 //! | `checks` | the single checks |
+//! | [`single`] | one row as a `.tlog-proof` that stands alone |
 //! | [`verdict`] | what was found |
 //!
 //! Names beside those of [`mod@format`] may stand in a pack if the manifest lists them; their bytes are checked, what
@@ -18,6 +20,7 @@
 mod checks;
 pub mod format;
 mod intake;
+pub mod single;
 pub mod verdict;
 
 pub use intake::Pack;
@@ -31,19 +34,22 @@ use verdict::Outcome;
 /// What the auditor trusts, from his own copies.
 #[derive(Debug, Clone, Copy)]
 pub struct Trusted<'a> {
-    /// The log's key; its name is the log's origin.
+    /// A key of the log; its name is the log's origin. Those count as well that it handed over to.
     pub key: &'a Verifier,
     /// Whose cosignatures the checkpoint must carry.
     pub policy: Option<&'a Policy>,
     /// A checkpoint of the log that he saw earlier, its signature checked already.
     pub held: Option<&'a Checkpoint>,
+    /// A receipt that the log answered: the bytes of its note.
+    pub receipt: Option<&'a [u8]>,
 }
 
 /// Checks a pack. Never fails: whatever is wrong with the pack is in the verdict.
 pub fn verify(pack: &Pack, trusted: &Trusted<'_>) -> Verdict {
-    let (manifest_check, manifest) = checks::manifest(pack, trusted);
+    let (succession, broken) = checks::succession(pack, trusted);
+    let (manifest_check, manifest) = checks::manifest(pack, trusted, &succession);
     let manifest = manifest.as_ref();
-    let (checkpoint_check, checkpoint) = checks::checkpoint(pack, manifest, trusted);
+    let (checkpoint_check, checkpoint) = checks::checkpoint(pack, manifest, trusted, &succession);
     let checkpoint = checkpoint.as_ref();
     let leaves = checks::leaves_by_seq(pack);
     let checks = vec![
@@ -58,6 +64,8 @@ pub fn verify(pack: &Pack, trusted: &Trusted<'_>) -> Verdict {
         checks::erasures(pack),
         checks::completeness(pack, manifest),
         checks::consistency(pack, checkpoint, trusted),
+        checks::keys(pack, &succession, broken),
+        checks::receipt(&leaves, checkpoint, trusted, &succession),
     ];
     let is_ok = checks.iter().all(|check| check.outcome != Outcome::Failed);
     Verdict {

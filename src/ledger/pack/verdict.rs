@@ -169,7 +169,7 @@ pub struct Verdict {
     pub values: Values,
     /// Whether the pack proves that no row of its selection is missing; absent unless `is_ok`.
     pub completeness: Option<Completeness>,
-    /// The checks in the order in which the specification lists them.
+    /// The checks: in the order in which the specification lists them, then keys and receipt.
     pub checks: Vec<Check>,
 }
 
@@ -198,21 +198,7 @@ impl Verdict {
 impl fmt::Display for Verdict {
     /// The checks with what is wrong, the values, the verdict, and what it does not say.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, check) in self.checks.iter().enumerate() {
-            let outcome = match check.outcome {
-                Outcome::Passed => "ok",
-                Outcome::Failed => "FAILED",
-                Outcome::NotAsked => "not asked",
-            };
-            let separator = if check.says.is_empty() { "" } else { ": " };
-            writeln!(f, "{:>2}. {outcome:<9}  {}{separator}{}", i + 1, check.name, check.says)?;
-            for finding in &check.findings.list {
-                writeln!(f, "               {finding}")?;
-            }
-            if check.findings.more > 0 {
-                writeln!(f, "               and {} more", check.findings.more)?;
-            }
-        }
+        write_checks(&self.checks, f)?;
         let Values { disclosed, withheld, erased } = self.values;
         writeln!(f, "sealed values: {disclosed} disclosed, {withheld} withheld, {erased} erased")?;
         writeln!(f, "{}", self.sentence())?;
@@ -223,7 +209,28 @@ impl fmt::Display for Verdict {
     }
 }
 
-fn printable(text: &str) -> String {
+/// The checks as a numbered list, each with what is wrong.
+pub(super) fn write_checks(checks: &[Check], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for (i, check) in checks.iter().enumerate() {
+        let outcome = match check.outcome {
+            Outcome::Passed => "ok",
+            Outcome::Failed => "FAILED",
+            Outcome::NotAsked => "not asked",
+        };
+        let separator = if check.says.is_empty() { "" } else { ": " };
+        writeln!(f, "{:>2}. {outcome:<9}  {}{separator}{}", i + 1, check.name, check.says)?;
+        for finding in &check.findings.list {
+            writeln!(f, "               {finding}")?;
+        }
+        if check.findings.more > 0 {
+            writeln!(f, "               and {} more", check.findings.more)?;
+        }
+    }
+    Ok(())
+}
+
+/// The text without control characters, as much of it as a person reads.
+pub(super) fn printable(text: &str) -> String {
     text.chars().take(TEXT_CHARACTERS).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

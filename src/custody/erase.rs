@@ -1,0 +1,163 @@
+//! Erasing a person: the sealed values of the events about a subject, everywhere in the store.
+//!
+//! Hold check → marker → `evidence.erased` in the table, signed → quarantine → data files → projection → what older
+//! versions and dead processes left → marker gone. Invariants: the event is in the ledger before a value is gone, and
+//! names no value; a marker stands for every erasure that is under way, so that a killed one is finished later; events
+//! about the subject that are later than the event stay.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Order;
+use super::hold::{check_free, in_force};
+use crate::error::{Error, Result};
+use crate::event::Column;
+use crate::ingest::writer::Writer;
+use crate::ledger::hash::hex;
+use crate::store::Store;
+use crate::store::erase::{Rewritten, Traces};
+use crate::store::projection::Lag;
+use crate::store::quarantine::Texts;
+use crate::store::removals::ERASED;
+
+/// What an erasure did.
+#[derive(Debug, Clone, Serialize)]
+pub struct Erased {
+    /// The person.
+    pub subject: String,
+    /// The `evidence.erased` event; none when only the quarantine knew the subject.
+    pub event: Option<i64>,
+    /// Events about the subject before it.
+    pub events: u64,
+    /// Events that lost sealed values now.
+    pub erased: u64,
+    /// Data files that took the place of others.
+    pub files: usize,
+    /// Data files of older versions and dead processes that are gone.
+    pub leftovers: usize,
+    /// Quarantine entries that are gone.
+    pub quarantine: usize,
+    /// Size of the ledger that the root is over.
+    pub size: i64,
+    /// The root after it, hexadecimal: that of before.
+    pub root: Option<String>,
+}
+
+/// An erasure that is under way, as it is kept in the store.
+#[derive(Debug, Serialize, Deserialize)]
+struct Marker {
+    subject: String,
+    by: String,
+    reason: String,
+}
+
+/// What an erasure would take.
+///
+/// # Errors
+/// NotFound when no event is about the subject; Denied when a hold is about one of them; when the store fails.
+pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
+    store.fold().await?;
+    let state = store.table().await?;
+    let traces = store.traces(&state, subject).await?;
+    check_free(&in_force(store).await?, traces.batches())?;
+    Ok(traces)
+}
+
+/// Erases the sealed values of every event about `subject` that is in the ledger now.
+///
+/// # Errors
+/// NotFound when nothing is about the subject; Denied when a hold is; Damaged when a row is not the one that the
+/// ledger holds; when the store fails: then the next erasure or maintenance finishes it.
+pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
+    let traces = check(store, subject).await?;
+    let size = store.table().await?.size;
+    let root = store.root_at(size).await?;
+    let marker = Marker { subject: subject.to_owned(), by: order.by.clone(), reason: order.reason.clone() };
+    let values = traces.values()?;
+    check_reason(&values, order)?;
+    let texts = Texts::new(values.iter().map(String::as_str).chain([subject]));
+    let is_known = !traces.is_empty();
+    let id = hex(&Sha256::digest(subject)[..16]);
+    if is_known {
+        store.mark_erasure(&id, &to_json(&marker)?).await?;
+    }
+    let mut done = Erased {
+        subject: subject.to_owned(),
+        event: None,
+        events: traces.len() as u64,
+        erased: 0,
+        files: 0,
+        leftovers: 0,
+        quarantine: 0,
+        size,
+        root,
+    };
+    if is_known {
+        done.event = Some(stated(store, &traces, subject, order).await?);
+    }
+    done.quarantine = store.erase_from_quarantine(&texts).await?;
+    let Some(event) = done.event else {
+        return match done.quarantine {
+            0 => Err(Error::not_found(format!(
+                "no event is about the subject `{subject}`, and no refused record holds it"
+            ))),
+            _ => Ok(done),
+        };
+    };
+    let Rewritten { rows, files } = store.erase_from_table(subject, event).await?;
+    (done.erased, done.files) = (rows, files);
+    if store.drop_projection().await? {
+        store.project(Lag::None).await?;
+    }
+    done.leftovers = store.delete_leftovers(subject, event).await?;
+    let after = store.root_at(size).await?;
+    if after != done.root {
+        return Err(Error::damaged("the root of the ledger moved; run `probity verify store`"));
+    }
+    store.unmark_erasure(&id).await?;
+    Ok(done)
+}
+
+/// Finishes the erasures that were begun and not done; gives what they did.
+///
+/// # Errors
+/// As [`erase`].
+pub async fn resume(store: &Store) -> Result<Vec<Erased>> {
+    let mut done = Vec::new();
+    for text in store.marked_erasures().await? {
+        let marker: Marker = serde_json::from_slice(&text)
+            .map_err(|e| Error::damaged("what was noted of an erasure under way cannot be read").because(e))?;
+        let order = Order { by: marker.by, reason: marker.reason };
+        done.push(erase(store, &marker.subject, &order).await?);
+    }
+    Ok(done)
+}
+
+/// The event that says so: a new one, unless everything that is sealed is older than the last one.
+async fn stated(store: &Store, traces: &Traces, subject: &str, order: &Order) -> Result<i64> {
+    let state = store.table().await?;
+    let last = store.removals(&state).await?.last_erasure(subject);
+    if let Some(event) = last.filter(|event| traces.last_sealed().is_ok_and(|sealed| sealed < Some(*event))) {
+        return Ok(event);
+    }
+    let mut writer = Writer::new(store);
+    let mut event = order.statement(&writer, ERASED);
+    event.set_text(Column::SubjectId, subject.to_owned());
+    let seq = writer.state(&event).await?;
+    store.fold().await?;
+    Ok(seq)
+}
+
+/// The reason stays readable for ever, so it must not repeat what is erased.
+fn check_reason(values: &BTreeSet<String>, order: &Order) -> Result<()> {
+    if Texts::new(values.iter().map(String::as_str)).are_in(&order.reason) {
+        return Err(Error::invalid("the reason repeats a value that is to be erased; name a case instead"));
+    }
+    Ok(())
+}
+
+fn to_json(marker: &Marker) -> Result<Vec<u8>> {
+    serde_json::to_vec(marker).map_err(|e| Error::internal("cannot note an erasure").because(e))
+}

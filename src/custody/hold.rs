@@ -1,0 +1,241 @@
+//! Holds: evidence that must not be removed until somebody releases it.
+//!
+//! In: a selection by incident, workflow, person or time. Out: `evidence.held` and `evidence.released` events, and
+//! which holds are in force. Invariant: a hold with several parts is about the events that match all of them. What is
+//! in force is read from the evidence, not from a setting.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow::record_batch::RecordBatch;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{Order, month_span};
+use crate::clock::{Micros, rfc3339};
+use crate::error::{Error, Result};
+use crate::event::{Column, Rows, parse};
+use crate::ingest::writer::Writer;
+use crate::store::Store;
+
+const HELD: &str = "evidence.held";
+const RELEASED: &str = "evidence.released";
+/// The record type that holds have as records of the engine.
+const RECORD_TYPE: &str = "hold";
+
+/// Which events are held.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Selection {
+    /// Of this incident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// Of this workflow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workflow: Option<String>,
+    /// About this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// That happened at this instant or later, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// That happened before this instant, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// A hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Hold {
+    /// Its name.
+    pub id: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub selection: Selection,
+    /// Why.
+    pub reason: String,
+    /// Who ordered it.
+    pub by: String,
+    /// Since when, RFC 3339.
+    pub since: String,
+    #[serde(skip)]
+    span: (Micros, Micros),
+}
+
+impl Hold {
+    /// Whether the event of that row is held.
+    pub fn matches(&self, rows: &Rows<'_>, row: usize) -> bool {
+        let is = |column: Column, wanted: &Option<String>| {
+            wanted.as_deref().is_none_or(|wanted| rows.text(column, row) == Some(wanted))
+        };
+        let at = rows.instant(Column::OccurredAt, row).unwrap_or_default();
+        // A statement about evidence, such as the hold itself, is not what is held.
+        let is_statement = rows.text(Column::EventType, row).is_some_and(|name| name.starts_with("evidence."));
+        !is_statement
+            && is(Column::IncidentId, &self.selection.incident)
+            && is(Column::Workflow, &self.selection.workflow)
+            && is(Column::SubjectId, &self.selection.subject)
+            && (self.span.0..self.span.1).contains(&at)
+    }
+
+    /// Whether events of `month` may be held.
+    pub fn touches(&self, month: &str) -> bool {
+        // A month that cannot be read is held: nothing is deleted by mistake.
+        month_span(month).map_or(true, |(from, to)| from < self.span.1 && self.span.0 < to)
+    }
+
+    /// Its name and what it is about, for people.
+    pub fn words(&self) -> String {
+        let part = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
+        let selection = &self.selection;
+        let parts = [
+            part("incident", &selection.incident),
+            part("workflow", &selection.workflow),
+            part("subject", &selection.subject),
+            part("from", &selection.from),
+            part("to", &selection.to),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        format!("{} ({}; {}, by {} since {})", self.id, parts.join(", "), self.reason, self.by, self.since)
+    }
+}
+
+fn span_of(selection: &Selection) -> Result<(Micros, Micros)> {
+    let instant = |text: &Option<String>, otherwise: Micros| match text {
+        Some(text) => parse::instant(text).map_err(|reason| Error::invalid(format!("`{text}`: {reason}"))),
+        None => Ok(otherwise),
+    };
+    Ok((instant(&selection.from, Micros::MIN)?, instant(&selection.to, Micros::MAX)?))
+}
+
+/// Places a hold; gives it with the `seq` of its event.
+///
+/// # Errors
+/// Invalid when the selection is empty or its times are no range; when the store fails.
+pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Result<(Hold, i64)> {
+    if selection == Selection::default() {
+        return Err(Error::invalid("a hold needs an incident, a workflow, a subject, or a time"));
+    }
+    let span = span_of(&selection)?;
+    if span.0 >= span.1 {
+        return Err(Error::invalid("the hold ends before it begins; --to is the instant after the last one"));
+    }
+    selection.from = selection.from.map(|_| rfc3339(span.0));
+    selection.to = selection.to.map(|_| rfc3339(span.1));
+    let id = format!("hold-{}", &store.clock().id()[..12]);
+    let mut writer = Writer::new(store);
+    let mut event = order.statement(&writer, HELD);
+    event.set_text(Column::System, crate::event::ENGINE_SOURCE);
+    event.set_text(Column::RecordType, RECORD_TYPE);
+    event.set_text(Column::RecordId, id.clone());
+    let parts = [
+        (Column::IncidentId, &selection.incident),
+        (Column::Workflow, &selection.workflow),
+        (Column::SubjectId, &selection.subject),
+    ];
+    for (column, value) in parts {
+        if let Some(value) = value {
+            event.set_text(column, value.clone());
+        }
+    }
+    if selection.from.is_some() || selection.to.is_some() {
+        let range = json!({"from": selection.from, "to": selection.to});
+        event.set_text(Column::Extra, range.to_string());
+    }
+    let seq = writer.state(&event).await?;
+    let since = rfc3339(store.clock().now());
+    let (reason, by) = (order.reason.clone(), order.by.clone());
+    Ok((Hold { id, selection, reason, by, since, span }, seq))
+}
+
+/// Releases a hold; gives the `seq` of the event.
+///
+/// # Errors
+/// NotFound when no hold of that name is in force; when the store fails.
+pub async fn release(store: &Store, id: &str, order: &Order) -> Result<i64> {
+    let known = in_force(store).await?;
+    if !known.iter().any(|hold| hold.id == id) {
+        let names: Vec<&str> = known.iter().map(|hold| hold.id.as_str()).collect();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        return Err(Error::not_found(format!("no hold `{id}` is in force; in force: {names}")));
+    }
+    let mut writer = Writer::new(store);
+    let mut event = order.statement(&writer, RELEASED);
+    event.set_text(Column::System, crate::event::ENGINE_SOURCE);
+    event.set_text(Column::RecordType, RECORD_TYPE);
+    event.set_text(Column::RecordId, id.to_owned());
+    writer.state(&event).await
+}
+
+/// The holds that are in force, the oldest first.
+///
+/// # Errors
+/// When the evidence cannot be read; Damaged when a hold states no readable range.
+pub async fn in_force(store: &Store) -> Result<Vec<Hold>> {
+    // The journal before the table: what is folded between the two looks is seen twice, which is harmless.
+    let journal = store.snapshot().await?.journal;
+    let state = store.table().await?;
+    let mut batches = store.statements(&state, &[HELD, RELEASED]).await?;
+    batches.extend(journal);
+    let (mut held, mut released) = (BTreeMap::new(), BTreeSet::new());
+    for batch in &batches {
+        read(batch, &mut held, &mut released)?;
+    }
+    Ok(held.into_values().filter(|hold| !released.contains(&hold.id)).collect())
+}
+
+fn read(batch: &RecordBatch, held: &mut BTreeMap<i64, Hold>, released: &mut BTreeSet<String>) -> Result<()> {
+    let rows = Rows::new(batch)?;
+    for row in 0..rows.len() {
+        let text = |column: Column| rows.text(column, row).map(str::to_owned);
+        match rows.text(Column::EventType, row) {
+            Some(HELD) => drop(held.insert(rows.long(Column::Seq, row).unwrap_or_default(), hold_of(&rows, row)?)),
+            Some(RELEASED) => released.extend(text(Column::RecordId)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn hold_of(rows: &Rows<'_>, row: usize) -> Result<Hold> {
+    let text = |column: Column| rows.text(column, row).map(str::to_owned);
+    let id = text(Column::RecordId).unwrap_or_default();
+    let range: Value = match rows.text(Column::Extra, row) {
+        Some(extra) => serde_json::from_str(extra)
+            .map_err(|e| Error::damaged(format!("the range of the hold `{id}` cannot be read")).because(e))?,
+        None => Value::Null,
+    };
+    let bound = |name: &str| range[name].as_str().map(str::to_owned);
+    let selection = Selection {
+        incident: text(Column::IncidentId),
+        workflow: text(Column::Workflow),
+        subject: text(Column::SubjectId),
+        from: bound("from"),
+        to: bound("to"),
+    };
+    Ok(Hold {
+        id,
+        span: span_of(&selection)?,
+        selection,
+        reason: text(Column::ReasonCode).unwrap_or_default(),
+        by: text(Column::ActorId).unwrap_or_default(),
+        since: rfc3339(rows.instant(Column::OccurredAt, row).unwrap_or_default()),
+    })
+}
+
+/// Refuses when a hold is about one of these rows.
+///
+/// # Errors
+/// Denied, naming the hold, when one is.
+pub fn check_free<'b>(holds: &[Hold], batches: impl Iterator<Item = &'b RecordBatch>) -> Result<()> {
+    for batch in batches {
+        let rows = Rows::new(batch)?;
+        for hold in holds {
+            if (0..rows.len()).any(|row| hold.matches(&rows, row)) {
+                return Err(Error::new(
+                    crate::error::ErrorKind::Denied,
+                    format!("held: {}; release it first with `probity release {}`", hold.words(), hold.id),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
