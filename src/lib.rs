@@ -39,6 +39,7 @@
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
 //! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
 //! | [`auditor`] | packs, keys and checkpoints read from files, for who verifies | knows no store |
+//! | [`blast`] | blast radius of bad actions, the states of the cells they reached, the recovery plan | no I/O, no SQL |
 //! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
 //! | [`witness`] | an auditor's cosigner over HTTP, and whoever asks it | sees of a log name, size and root only |
 //! | [`policy`] | what agents may do and who approves it: one document, flat rules | no I/O, decides nothing |
@@ -94,7 +95,7 @@
 //! roll-backs, no second table format.
 //!
 //! Without the default feature `engine` the library builds without DataFusion, Delta and axum: with `events` it has
-//! `clock`, `event` and `simulate`, with `verify` what the small binary `probity-verify` needs, and no Arrow.
+//! `blast`, `clock`, `event` and `simulate`, with `verify` what the small binary `probity-verify` needs, and no Arrow.
 #![warn(missing_docs)]
 
 pub mod analysis;
@@ -104,6 +105,8 @@ pub mod error;
 pub mod ledger;
 pub mod limits;
 
+#[cfg(feature = "events")]
+pub mod blast;
 #[cfg(feature = "events")]
 pub mod clock;
 #[cfg(feature = "events")]

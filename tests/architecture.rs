@@ -8,7 +8,7 @@ const LINES: [&[&str]; 9] = [
     &["error", "limits", "clock"],
     &["ledger"],
     &["event", "analysis"],
-    &["policy", "simulate", "auditor", "witness"],
+    &["policy", "blast", "simulate", "auditor", "witness"],
     &["store"],
     &["ingest", "query"],
     &["custody", "incident", "report"],

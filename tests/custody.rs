@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -13,6 +14,7 @@ use probity::clock::{Clock, DAY};
 use probity::custody::hold::Selection;
 use probity::custody::{Order, erase, hold, retention};
 use probity::error::{ErrorKind, Result};
+use probity::event::Column;
 use probity::ledger::note::{Kind, Signer};
 use probity::store::Store;
 use probity::store::compact::Due;
@@ -102,7 +104,7 @@ fn text_of_parquet(bytes: Bytes) -> String {
     reader.build().unwrap().map(|batch| text_of(&batch.unwrap())).collect()
 }
 
-fn text_of(batch: &arrow::record_batch::RecordBatch) -> String {
+fn text_of(batch: &RecordBatch) -> String {
     let options = FormatOptions::default();
     let columns: Vec<ArrayFormatter<'_>> =
         batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options).unwrap()).collect();
@@ -188,6 +190,7 @@ async fn an_erasure_killed_at_any_change_is_finished_by_whoever_comes_next() {
             Err(_) => {
                 was_killed += 1;
                 let resumed = erase::resume(&store).await.unwrap();
+                assert!(resumed.iter().all(|(_, outcome)| outcome.is_ok()), "{resumed:?}");
                 if resumed.is_empty() {
                     // Killed before anything was promised, or after everything was done.
                     erase::erase(&store, SUBJECT, &order()).await.unwrap();
@@ -227,7 +230,42 @@ async fn only_erasure_and_retention_change_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_erased_over_a_row_that_was_changed_or_for_a_reason_that_repeats_it() {
+async fn nothing_is_erased_over_a_row_that_was_changed() {
+    let location = Location::memory();
+    let store = opened(&location).await;
+    filled(&store).await;
+    store.fold().await.unwrap();
+    // Somebody with access to all files edits a row about the subject.
+    let snapshot = store.snapshot().await.unwrap();
+    for file in &snapshot.files {
+        let rows = probity::store::parquet::scan(&location.objects, file, &Column::all(), None).await.unwrap();
+        let rows = probity::store::parquet::sort(&rows.try_collect::<Vec<_>>().await.unwrap()).unwrap();
+        let mut columns = rows.columns().to_vec();
+        let workflows = vec![Some("another"); rows.num_rows()];
+        columns[Column::Workflow as usize] = Arc::new(arrow::array::StringViewArray::from(workflows));
+        let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
+        let bytes = probity::store::parquet::encode(&[rows], probity::store::parquet::Effort::Compact).unwrap();
+        let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
+        location.objects.put(&file.path, bytes.into()).await.unwrap();
+        let log = Path::from("store/tenants/default/events/_delta_log");
+        let commits: Vec<Path> =
+            location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
+        for commit in commits {
+            let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            if text.contains(file.path.filename().unwrap()) {
+                location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
+            }
+        }
+    }
+    let again = opened_as(&location, 8).await;
+    let refusal = erase::erase(&again, SUBJECT, &order()).await.unwrap_err();
+    assert_eq!(refusal.kind(), ErrorKind::Damaged, "{refusal}");
+    assert!(refusal.to_string().contains("was changed"), "{refusal}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_erased_for_a_reason_that_repeats_it() {
     let store = opened(&Location::memory()).await;
     filled(&store).await;
     let told = Order::new("x".into(), &format!("asked by {}", SECRETS[0])).unwrap();
@@ -292,6 +330,43 @@ async fn a_hold_stops_what_it_is_about_and_nothing_else() {
         ..Selection::default()
     };
     assert!(hold::place(&store, backwards, &order()).await.is_err());
+    let nobody = Selection { subject: Some(String::new()), ..Selection::default() };
+    assert!(hold::place(&store, nobody, &order()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_one_unfinished_erasure_and_no_other_and_keeps_its_range() {
+    let objects = Arc::new(Faulty::new(1, 0));
+    let location = Location { objects: objects.clone(), ..Location::memory() };
+    let store = opened(&location).await;
+    filled(&store).await;
+    let late = Selection {
+        subject: Some(SUBJECT.into()),
+        from: Some("2030-01-01".into()),
+        to: Some("2031-01-01".into()),
+        ..Selection::default()
+    };
+    let (late, _) = hold::place(&store, late, &order()).await.unwrap();
+    assert_eq!(hold::count(&store, &late).await.unwrap(), 0);
+    store.fold().await.unwrap();
+    // The note of the erasure, and nothing more.
+    objects.die_after(Some(2));
+    erase::erase(&store, SUBJECT, &order()).await.unwrap_err();
+    objects.die_after(None);
+    let store = opened_as(&location, 8).await;
+    assert_eq!(store.marked_erasures().await.unwrap().len(), 1);
+    let selection = Selection { subject: Some(SUBJECT.into()), ..Selection::default() };
+    let (placed, _) = hold::place(&store, selection, &order()).await.unwrap();
+    assert!(hold::count(&store, &placed).await.unwrap() > 0);
+    let resumed = erase::resume(&store).await.unwrap();
+    assert!(matches!(&resumed[..], [(subject, Err(e))] if subject == SUBJECT && e.kind() == ErrorKind::Denied));
+    erase::erase(&store, "person-1", &order()).await.unwrap();
+    hold::release(&store, &placed.id, &order()).await.unwrap();
+    assert!(erase::resume(&store).await.unwrap()[0].1.is_ok());
+    let shared: Arc<dyn ObjectStore> = objects.clone();
+    assert_eq!(traces(&shared).await, BTreeSet::new());
+    let in_force = hold::in_force(&store).await.unwrap();
+    assert_eq!(in_force.iter().map(|hold| &hold.selection).collect::<Vec<_>>(), [&late.selection]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,9 +380,17 @@ async fn vacuum_leaves_the_files_of_months_under_hold() {
     let holds = hold::in_force(&store).await.unwrap();
     let is_held = |month: &str| holds.iter().any(|hold| hold.touches(month));
     assert!(is_held("2026-01") && !is_held("2026-02"));
-    let with_hold = store.vacuum(is_held).await.unwrap().files;
-    let without = store.vacuum(|_| false).await.unwrap().files;
-    assert!(without > 0, "the replaced files of January were kept, {with_hold} others deleted");
+    let files = async |month: &str| {
+        let all = all_text(&location.objects).await;
+        let folder = format!("/occurred_month={month}/");
+        all.iter().filter(|(path, _)| path.as_ref().contains(&folder)).count()
+    };
+    let before = files("2026-01").await;
+    assert!(before > 1, "a compaction replaced files of January");
+    store.vacuum(is_held).await.unwrap();
+    assert_eq!(files("2026-01").await, before);
+    store.vacuum(|_| false).await.unwrap();
+    assert!(files("2026-01").await < before);
 }
 
 /// A store two years later, with events of three months.
@@ -332,6 +415,9 @@ async fn retention_deletes_whole_old_months_and_the_ledger_still_verifies() {
     let size = store.snapshot().await.unwrap().size;
     let root = store.root_at(size).await.unwrap();
     assert_eq!(retention::retire(&store, 182, &order()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    for days in [i64::MAX, i64::MIN, 150_000_000] {
+        assert_eq!(retention::retire(&store, days, &order()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    }
     assert_eq!(retired(&store, 720).await.unwrap(), [("2026-01".to_owned(), false)], "recorded later than it happened");
     let months = retired(&store, 400).await.unwrap();
     assert_eq!(months, [("2026-01".to_owned(), true), ("2026-02".to_owned(), true)]);

@@ -3,6 +3,8 @@
 mod support;
 
 mod architecture;
+mod blast;
+
 mod commands;
 mod controls;
 mod crash;

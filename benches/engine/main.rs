@@ -2,12 +2,13 @@
 //!
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
-//! WORK is one of ingest, ack, open, queries, lookups, report, compact, plot. Each measurement is one line of JSON on
+//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, plot. Each measurement is one line of JSON on
 //! standard output; words go to standard error. Nothing here passes or fails: a run is kept in `benches/runs/` with
 //! machine, command and versions, and compared by people. `benches/compare/` puts other engines beside it.
 
 mod growth;
 mod measure;
+mod proving;
 mod questions;
 mod writing;
 
@@ -38,7 +39,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {
         eprintln!(
-            "name a work: ingest, ack, open, queries, lookups, report, compact, plot (see benches/engine/main.rs)"
+            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, plot \
+             (see benches/engine/main.rs)"
         );
         return;
     };
@@ -52,6 +54,11 @@ fn main() {
             "open" => questions::open(&ask).await,
             "queries" => questions::queries(&ask).await,
             "lookups" => questions::look_ups(&ask).await,
+            "hash" => proving::hash(&ask),
+            "tree" => proving::tree(&ask),
+            "verify" => proving::verify(&ask).await,
+            "prove" => proving::prove(&ask).await,
+            "pack" => proving::pack(&ask).await,
             "plot" => growth::plot(&ask),
             "report" => questions::report(&ask).await,
             other => eprintln!("there is no work `{other}`"),

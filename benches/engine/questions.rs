@@ -16,7 +16,7 @@ use probity::query::views::Keeping;
 use probity::report::monthly::{Request, dashboard, review};
 use probity::report::period::Month;
 use probity::store::object::Location;
-use probity::store::{Snapshot, Store};
+use probity::store::{Snapshot, Store, keys};
 use serde_json::json;
 
 use crate::Ask;
@@ -35,9 +35,15 @@ async fn opened(ask: &Ask) -> Opened {
     Opened { runtime: QueryRuntime::new(&RuntimeLimits::default()).expect("threads"), snapshot, as_of }
 }
 
-async fn open_store(ask: &Ask) -> Store {
+/// The store that is named, with its key if it has one.
+pub async fn open_store(ask: &Ask) -> Store {
     let location = Location::open(ask.store.to_str().expect("a name")).expect("a store");
-    Store::open(location, "default", Clock::system()).await.expect("a store; name one with --store")
+    let store =
+        Store::open(location.clone(), "default", Clock::system()).await.expect("a store; name one with --store");
+    match keys::load(&location, "default", None).expect("a key") {
+        Some(signer) => store.signed_by(Arc::new(signer)),
+        None => store,
+    }
 }
 
 impl Opened {

@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Instant;
 
 use probity::clock::Clock;
 use probity::ingest::{Source, ingest as run_ingest};
+use probity::ledger::note::Signer;
 use probity::simulate::{Plan, Simulation, write_ndjson};
 use probity::store::Store;
 use probity::store::compact::Due;
@@ -17,10 +19,12 @@ use crate::measure::{line, peak_mib};
 
 async fn new_store(folder: &tempfile::TempDir) -> Store {
     let location = Location::open(folder.path().to_str().expect("a folder with a name")).expect("a local folder");
-    Store::create(location, "default", Clock::system()).await.expect("a store")
+    let store = Store::create(location, "default", Clock::system()).await.expect("a store");
+    store.signed_by(Arc::new(Signer::new("example.com/evidence", [7; 32]).expect("a signer")))
 }
 
-fn folder(ask: &Ask) -> tempfile::TempDir {
+/// A folder beside the store that is named.
+pub fn folder(ask: &Ask) -> tempfile::TempDir {
     let parent = ask.store.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
     tempfile::TempDir::new_in(parent).expect("a temporary folder")
 }

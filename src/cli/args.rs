@@ -506,10 +506,10 @@ pub struct HoldArgs {
     /// Events about this person
     #[arg(long, value_name = "ID", requires = "reason")]
     pub subject: Option<String>,
-    /// Events from this instant on (RFC 3339)
+    /// Events from this day or instant on (RFC 3339)
     #[arg(long, value_name = "WHEN", requires = "reason")]
     pub from: Option<String>,
-    /// Events before this instant (RFC 3339)
+    /// Events before this day or instant (RFC 3339)
     #[arg(long, value_name = "WHEN", requires = "reason")]
     pub to: Option<String>,
     /// Why, on one line; it stays in the ledger for ever

@@ -8,7 +8,7 @@ use super::{Answer, open, person, session};
 use crate::custody::Order;
 use crate::custody::erase::{self, Erased};
 use crate::custody::hold::{self, Hold, Selection};
-use crate::custody::retention::{self, KEEP_DAYS};
+use crate::custody::retention::{self, KEEP_DAYS, KEEP_DAYS_AT_MOST};
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
 use crate::query::objects::{number, rows};
@@ -25,15 +25,18 @@ pub async fn erase(global: &Global, args: &EraseArgs, out: &Output) -> Result<An
         let traces = erase::check(&store, &args.subject).await?;
         let (events, files) = (traces.len(), traces.rows.len());
         let values = traces.values()?.len();
+        let siblings = store.unnamed_siblings(&store.table().await?, &traces).await?;
         out.say(&format!(
             "{} events in {files} files are about `{}`, with {} different sealed values; nothing was erased",
             thousands(events as u64),
             args.subject,
             thousands(values as u64)
         ));
-        out.json(
-            &json!({"subject": args.subject, "events": events, "files": files, "values": values, "dry_run": true}),
-        )?;
+        warn(siblings, out);
+        out.json(&json!({
+            "subject": args.subject, "events": events, "files": files, "values": values, "siblings": siblings,
+            "dry_run": true,
+        }))?;
         return Ok(Answer::Done);
     }
     resume(&store, out).await?;
@@ -56,18 +59,37 @@ fn say(done: &Erased, out: &Output) {
         done.quarantine,
         thousands(done.size as u64),
     ));
+    warn(done.siblings, out);
 }
 
-/// Finishes what a killed process had begun.
+fn warn(siblings: u64, out: &Output) {
+    if siblings > 0 {
+        out.say(&format!(
+            "{} events of the same actions name no subject_id and keep their values; sources should send it with each event",
+            thousands(siblings)
+        ));
+    }
+}
+
+/// Finishes what a killed process had begun; false where something of it cannot be finished now, which is said.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn resume(store: &Store, out: &Output) -> Result<()> {
-    for done in erase::resume(store).await? {
-        out.say("an erasure that had been begun is finished:");
-        say(&done, out);
+pub async fn resume(store: &Store, out: &Output) -> Result<bool> {
+    let mut is_whole = true;
+    for (subject, outcome) in erase::resume(store).await? {
+        match outcome {
+            Ok(done) => {
+                out.say("an erasure that had been begun is finished:");
+                say(&done, out);
+            }
+            Err(e) => {
+                is_whole = false;
+                out.say(&format!("the erasure of `{subject}` was begun and is not finished: {e}"));
+            }
+        }
     }
-    Ok(())
+    Ok(is_whole)
 }
 
 /// Places a hold; without a selection lists those in force.
@@ -90,8 +112,14 @@ pub async fn hold(global: &Global, args: &HoldArgs, out: &Output) -> Result<Answ
     let order = Order::new(person(args.by.as_deref())?, reason)?;
     let (placed, seq) = hold::place(&store, selection, &order).await?;
     out.say(&format!("event {seq} places {}", placed.words()));
+    let events = hold::count(&store, &placed).await?;
+    match events {
+        0 => out.say("no event is under it now: look whether the names are right; what comes later is held, too"),
+        _ => out.say(&format!("{} events are under it now", thousands(events))),
+    }
     let mut result = to_json(&placed)?;
     result["seq"] = json!(seq);
+    result["events"] = json!(events);
     out.json(&result)?;
     Ok(Answer::Done)
 }
@@ -165,5 +193,5 @@ async fn days_of_policy(global: &Global, store: &Store) -> Result<i64> {
     let engine = session(global, store).await?;
     let found = rows(&engine.sql(MONTHS, Limits::default()).await?)?;
     let months = found.first().and_then(|row| number(row, "months")).unwrap_or(0.0);
-    Ok((months * 31.0).ceil() as i64)
+    Ok((months * 31.0).ceil().clamp(0.0, KEEP_DAYS_AT_MOST as f64) as i64)
 }

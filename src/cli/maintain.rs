@@ -39,7 +39,7 @@ pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<A
     if is_given && args.work != Some(Work::Retention) {
         return Err(Error::invalid("--keep-days, --reason and --by are for `probity maintain retention`"));
     }
-    custody::resume(&store, out).await?;
+    let is_whole = custody::resume(&store, out).await?;
     let all = [Work::Fold, Work::Compact, Work::Project, Work::Checkpoint, Work::Vacuum];
     let mut done = serde_json::Map::new();
     let asked = args.work.map_or_else(|| all.to_vec(), |work| vec![work]);
@@ -48,8 +48,9 @@ pub async fn run(global: &Global, args: &MaintainArgs, out: &Output) -> Result<A
         out.say(&words);
         done.insert(name.to_owned(), result);
     }
+    done.insert("erasures_finished".to_owned(), json!(is_whole));
     out.json(&done.into())?;
-    Ok(Answer::Done)
+    Ok(if is_whole { Answer::Done } else { Answer::NotAll })
 }
 
 async fn one(

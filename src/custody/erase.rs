@@ -1,6 +1,6 @@
 //! Erasing a person: the sealed values of the events about a subject, everywhere in the store.
 //!
-//! Hold check → marker → `evidence.erased` in the table, signed → quarantine → data files → projection → what older
+//! Hold check → marker → `evidence.erased` in the table, signed → hold check again → quarantine → data files → projection → what older
 //! versions and dead processes left → marker gone. Invariants: the event is in the ledger before a value is gone, and
 //! names no value; a marker stands for every erasure that is under way, so that a killed one is finished later; events
 //! about the subject that are later than the event stay.
@@ -33,6 +33,8 @@ pub struct Erased {
     pub events: u64,
     /// Events that lost sealed values now.
     pub erased: u64,
+    /// Events of the same actions that name no subject and keep their values.
+    pub siblings: u64,
     /// Data files that took the place of others.
     pub files: usize,
     /// Data files of older versions and dead processes that are gone.
@@ -71,13 +73,16 @@ pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
 /// NotFound when nothing is about the subject; Denied when a hold is; Damaged when a row is not the one that the
 /// ledger holds; when the store fails: then the next erasure or maintenance finishes it.
 pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
+    check_reason(&check(store, subject).await?.values()?, order)?;
+    erase_checked(store, subject, order).await
+}
+
+/// As [`erase`], with a reason that was checked.
+async fn erase_checked(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
     let traces = check(store, subject).await?;
     let size = store.table().await?.size;
     let root = store.root_at(size).await?;
     let marker = Marker { subject: subject.to_owned(), by: order.by.clone(), reason: order.reason.clone() };
-    let values = traces.values()?;
-    check_reason(&values, order)?;
-    let texts = Texts::new(values.iter().map(String::as_str).chain([subject]));
     let is_known = !traces.is_empty();
     let id = hex(&Sha256::digest(subject)[..16]);
     if is_known {
@@ -88,15 +93,21 @@ pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased
         event: None,
         events: traces.len() as u64,
         erased: 0,
+        siblings: 0,
         files: 0,
         leftovers: 0,
         quarantine: 0,
         size,
         root,
     };
+    let mut values = traces.values()?;
+    done.siblings = store.unnamed_siblings(&store.table().await?, &traces).await?;
     if is_known {
         done.event = Some(stated(store, &traces, subject, order).await?);
+        // Events that came before the statement are erased with the rest, and a hold that did stops it.
+        values = check(store, subject).await?.values()?;
     }
+    let texts = Texts::new(values.iter().map(String::as_str).chain([subject]));
     done.quarantine = store.erase_from_quarantine(&texts).await?;
     let Some(event) = done.event else {
         return match done.quarantine {
@@ -120,17 +131,19 @@ pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased
     Ok(done)
 }
 
-/// Finishes the erasures that were begun and not done; gives what they did.
+/// Finishes the erasures that were begun and not done; gives what each did, or why it cannot be finished now. One that
+/// a hold stops does not stop the others.
 ///
 /// # Errors
-/// As [`erase`].
-pub async fn resume(store: &Store) -> Result<Vec<Erased>> {
+/// When the store fails; Damaged when what was noted of one cannot be read.
+pub async fn resume(store: &Store) -> Result<Vec<(String, Result<Erased>)>> {
     let mut done = Vec::new();
     for text in store.marked_erasures().await? {
         let marker: Marker = serde_json::from_slice(&text)
             .map_err(|e| Error::damaged("what was noted of an erasure under way cannot be read").because(e))?;
         let order = Order { by: marker.by, reason: marker.reason };
-        done.push(erase(store, &marker.subject, &order).await?);
+        let outcome = erase_checked(store, &marker.subject, &order).await;
+        done.push((marker.subject, outcome));
     }
     Ok(done)
 }

@@ -7,20 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::record_batch::RecordBatch;
+use futures::TryStreamExt;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{Order, month_span};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::event::{Column, Rows, parse};
 use crate::ingest::writer::Writer;
-use crate::store::Store;
+use crate::store::{Store, parquet};
 
 const HELD: &str = "evidence.held";
 const RELEASED: &str = "evidence.released";
 /// The record type that holds have as records of the engine.
 const RECORD_TYPE: &str = "hold";
+/// A range without that end, as ISO 8601-2 writes it.
+const OPEN: &str = "..";
 
 /// Which events are held.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -100,19 +102,55 @@ impl Hold {
 
 fn span_of(selection: &Selection) -> Result<(Micros, Micros)> {
     let instant = |text: &Option<String>, otherwise: Micros| match text {
-        Some(text) => parse::instant(text).map_err(|reason| Error::invalid(format!("`{text}`: {reason}"))),
+        // A day is its first instant.
+        Some(text) if text.len() == 10 => read_instant(&format!("{text}T00:00:00Z")),
+        Some(text) => read_instant(text),
         None => Ok(otherwise),
     };
     Ok((instant(&selection.from, Micros::MIN)?, instant(&selection.to, Micros::MAX)?))
 }
 
+fn read_instant(text: &str) -> Result<Micros> {
+    parse::instant(text).map_err(|reason| {
+        Error::invalid(format!("`{text}` is no instant ({reason}); write 2026-03-01 or 2026-03-01T09:00:00Z"))
+    })
+}
+
+/// How many events a hold is about now.
+///
+/// # Errors
+/// When the evidence cannot be read.
+pub async fn count(store: &Store, hold: &Hold) -> Result<u64> {
+    let columns = [Column::EventType, Column::OccurredAt, Column::IncidentId, Column::Workflow, Column::SubjectId];
+    let snapshot = store.snapshot().await?;
+    let matching = |batch: &RecordBatch| -> Result<u64> {
+        let rows = Rows::new(batch)?;
+        Ok((0..rows.len()).filter(|row| hold.matches(&rows, *row)).count() as u64)
+    };
+    let mut count = 0;
+    for file in snapshot.files.iter().filter(|file| hold.touches(&file.month)) {
+        let mut batches = parquet::scan(store.objects(), file, &columns, None).await?;
+        while let Some(batch) = batches.try_next().await? {
+            count += matching(&batch)?;
+        }
+    }
+    for batch in &snapshot.journal {
+        count += matching(batch)?;
+    }
+    Ok(count)
+}
+
 /// Places a hold; gives it with the `seq` of its event.
 ///
 /// # Errors
-/// Invalid when the selection is empty or its times are no range; when the store fails.
+/// Invalid when the selection is empty, names nothing, or its times are no range; when the store fails.
 pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Result<(Hold, i64)> {
     if selection == Selection::default() {
         return Err(Error::invalid("a hold needs an incident, a workflow, a subject, or a time"));
+    }
+    if [&selection.incident, &selection.workflow, &selection.subject].into_iter().flatten().any(|name| name.is_empty())
+    {
+        return Err(Error::invalid("a hold on an empty name would be about nothing; leave that option away"));
     }
     let span = span_of(&selection)?;
     if span.0 >= span.1 {
@@ -137,8 +175,9 @@ pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Re
         }
     }
     if selection.from.is_some() || selection.to.is_some() {
-        let range = json!({"from": selection.from, "to": selection.to});
-        event.set_text(Column::Extra, range.to_string());
+        // In a column that no erasure takes: without its range the hold would be about all time.
+        let bound = |at: &Option<String>| at.clone().unwrap_or_else(|| OPEN.to_owned());
+        event.set_text(Column::Field, format!("{}/{}", bound(&selection.from), bound(&selection.to)));
     }
     let seq = writer.state(&event).await?;
     let since = rfc3339(store.clock().now());
@@ -198,18 +237,18 @@ fn read(batch: &RecordBatch, held: &mut BTreeMap<i64, Hold>, released: &mut BTre
 fn hold_of(rows: &Rows<'_>, row: usize) -> Result<Hold> {
     let text = |column: Column| rows.text(column, row).map(str::to_owned);
     let id = text(Column::RecordId).unwrap_or_default();
-    let range: Value = match rows.text(Column::Extra, row) {
-        Some(extra) => serde_json::from_str(extra)
-            .map_err(|e| Error::damaged(format!("the range of the hold `{id}` cannot be read")).because(e))?,
-        None => Value::Null,
+    let (from, to) = match rows.text(Column::Field, row).map(|range| range.split_once('/')) {
+        None => (OPEN, OPEN),
+        Some(Some(range)) => range,
+        Some(None) => return Err(Error::damaged(format!("the range of the hold `{id}` cannot be read"))),
     };
-    let bound = |name: &str| range[name].as_str().map(str::to_owned);
+    let bound = |at: &str| (at != OPEN).then(|| at.to_owned());
     let selection = Selection {
         incident: text(Column::IncidentId),
         workflow: text(Column::Workflow),
         subject: text(Column::SubjectId),
-        from: bound("from"),
-        to: bound("to"),
+        from: bound(from),
+        to: bound(to),
     };
     Ok(Hold {
         id,

@@ -24,6 +24,8 @@ use crate::store::{DataFile, Store, parquet};
 pub const KEEP_DAYS: i64 = 400;
 /// Days that events are kept at least: six months, Regulation (EU) 2024/1689, articles 19 and 26.
 pub const KEEP_DAYS_AT_LEAST: i64 = 183;
+/// Days that anybody may ask for: a thousand years, so that no arithmetic with them overflows.
+pub const KEEP_DAYS_AT_MOST: i64 = 365_250;
 
 /// A month that was looked at.
 #[derive(Debug, Clone, Serialize)]
@@ -41,15 +43,19 @@ pub struct Month {
 /// Deletes the months that are older than `keep_days` days.
 ///
 /// # Errors
-/// Invalid when it is less than [`KEEP_DAYS_AT_LEAST`]; when the store fails.
+/// Invalid when it is less than [`KEEP_DAYS_AT_LEAST`] or more than [`KEEP_DAYS_AT_MOST`]; when the store fails.
 pub async fn retire(store: &Store, keep_days: i64, order: &Order) -> Result<Vec<Month>> {
     if keep_days < KEEP_DAYS_AT_LEAST {
         return Err(Error::invalid(format!(
             "{keep_days} days are less than the {KEEP_DAYS_AT_LEAST} that the logs of such systems must be kept"
         )));
     }
+    if keep_days > KEEP_DAYS_AT_MOST {
+        return Err(Error::invalid(format!(
+            "{keep_days} days are more than the {KEEP_DAYS_AT_MOST} that can be asked for"
+        )));
+    }
     store.fold().await?;
-    let holds = in_force(store).await?;
     let oldest_kept = store.clock().now() - keep_days * DAY;
     let mut months: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     for file in store.table().await?.files.iter() {
@@ -58,7 +64,7 @@ pub async fn retire(store: &Store, keep_days: i64, order: &Order) -> Result<Vec<
     let mut looked_at = Vec::new();
     for (month, files) in months {
         if month_span(&month)?.1 <= oldest_kept {
-            looked_at.extend(one(store, month, files, (&holds, oldest_kept), order).await?);
+            looked_at.extend(one(store, month, files, oldest_kept, order).await?);
         }
     }
     let retired: Vec<&Month> = looked_at.iter().filter(|month| month.event.is_some()).collect();
@@ -80,7 +86,7 @@ async fn one(
     store: &Store,
     month: String,
     files: Vec<DataFile>,
-    (holds, oldest_kept): (&[Hold], Micros),
+    oldest_kept: Micros,
     order: &Order,
 ) -> Result<Option<Month>> {
     let kept = |month: String, why: String| Some(Month { month, events: 0, event: None, kept_because: Some(why) });
@@ -93,7 +99,9 @@ async fn one(
     if recorded_at > oldest_kept {
         return Ok(kept(month, format!("some of it was recorded at {}", crate::clock::rfc3339(recorded_at))));
     }
-    if let Err(held) = check_month(store, &month, &retiring.files, holds).await {
+    // Looked up for each month: the months before may have taken long, and a hold that was placed meanwhile counts.
+    let holds = in_force(store).await?;
+    if let Err(held) = check_month(store, &month, &retiring.files, &holds).await {
         return match held.kind() {
             crate::error::ErrorKind::Denied => Ok(kept(month, held.to_string())),
             _ => Err(held),

@@ -22,6 +22,7 @@ use super::parquet::{self, Effort, RowsWith};
 use super::paths::Paths;
 use super::snapshot::DataFile;
 use super::table::{Committed, TableState};
+use super::verify::is_of_the_store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::columns::SEALED;
 use crate::event::erase::{erase_rows, is_sealed};
@@ -116,6 +117,33 @@ impl Store {
         Ok(traces)
     }
 
+    /// How many events of the same actions name no subject and hold sealed values: an erasure of the subject leaves
+    /// them, because nothing in them says whom they are about.
+    ///
+    /// # Errors
+    /// When a data file cannot be read.
+    pub async fn unnamed_siblings(&self, state: &TableState, traces: &Traces) -> Result<u64> {
+        let mut actions = hashbrown::HashSet::new();
+        for batch in traces.batches() {
+            let rows = Rows::new(batch)?;
+            actions.extend((0..rows.len()).filter_map(|row| rows.text(Column::ActionId, row)).map(str::to_owned));
+        }
+        if actions.is_empty() {
+            return Ok(0);
+        }
+        let filter = RowsWith::texts(Column::ActionId, actions);
+        let mut siblings = 0;
+        for file in state.files.iter() {
+            let mut found = parquet::scan(&self.location.objects, file, &Column::all(), Some(filter.clone())).await?;
+            while let Some(batch) = found.try_next().await? {
+                let rows = Rows::new(&batch)?;
+                let is_one = |row: &usize| !rows.is_set(Column::SubjectId, *row) && is_sealed(&rows, *row);
+                siblings += (0..rows.len()).filter(is_one).count() as u64;
+            }
+        }
+        Ok(siblings)
+    }
+
     async fn rows_of_subject(&self, file: &DataFile, subject: &str) -> Result<Vec<RecordBatch>> {
         let filter = RowsWith::texts(Column::SubjectId, [subject.to_owned()].into_iter().collect());
         let rows = parquet::scan(&self.location.objects, file, &Column::all(), Some(filter)).await?;
@@ -208,6 +236,8 @@ impl Store {
             let is_to_go = match self.rows_of_subject(&unnamed(&meta), subject).await {
                 Ok(batches) => count_to_erase(&batches, (subject, before))? > 0,
                 Err(e) if e.kind() == ErrorKind::NotFound => false,
+                Err(e) if is_of_the_store(&e) => return Err(e),
+                // Cut off: what it holds cannot be told, and puts that are under way show nothing of themselves.
                 Err(_) => true,
             };
             if is_to_go {

@@ -113,6 +113,11 @@ pub fn encode(batches: &[RecordBatch], effort: Effort) -> Result<Bytes> {
     writer.into_inner().map(Bytes::from).map_err(failed)
 }
 
+/// Event types that there may be.
+const EVENT_TYPES: usize = 64;
+/// People whom a row group is expected to be about; more of them only let more row groups be read.
+const SUBJECTS: usize = 32 * 1024;
+
 fn properties(batches: &[RecordBatch], effort: Effort) -> WriterProperties {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let level = match effort {
@@ -149,6 +154,13 @@ fn properties(batches: &[RecordBatch], effort: Effort) -> WriterProperties {
             .set_column_bloom_filter_enabled(path(column), true)
             .set_column_bloom_filter_fpp(path(column), 0.01)
             .set_column_bloom_filter_max_ndv(path(column), rows.clamp(1, ROW_GROUP_ROWS) as u64);
+    }
+    // Rare statements, and the events about one person, are sought in years of evidence.
+    for (column, values) in [(Column::EventType, EVENT_TYPES), (Column::SubjectId, rows.clamp(1, SUBJECTS))] {
+        properties = properties
+            .set_column_bloom_filter_enabled(path(column), true)
+            .set_column_bloom_filter_fpp(path(column), 0.01)
+            .set_column_bloom_filter_max_ndv(path(column), values as u64);
     }
     for spec in COLUMNS.iter().filter(|c| c.column.is_sealed() || c.kind == Kind::Bytes) {
         properties = properties.set_column_statistics_enabled(path(spec.column), EnabledStatistics::None);

@@ -167,68 +167,76 @@ impl Store {
 #[derive(Debug, Clone, Default)]
 pub struct Texts(BTreeSet<String>);
 
-/// Characters from which on a text is sought inside words as well; a shorter one would be found everywhere.
+/// Characters that a text must have to be sought: a shorter one is in everything, and says nothing of a person.
 const DISTINCTIVE_CHARACTERS: usize = 4;
+/// Values in values that are read as JSON.
+const NESTED: usize = 4;
 
 impl Texts {
-    /// `texts`, and of those that are JSON the strings and numbers in them.
+    /// `texts`, and of those that are JSON the strings and numbers in them, but for what is too short to tell anything.
     pub fn new<'t>(texts: impl IntoIterator<Item = &'t str>) -> Self {
         let mut all = BTreeSet::new();
         for text in texts {
-            if let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text) {
-                collect(&value, &mut |leaf| {
-                    all.insert(leaf.to_owned());
-                });
-            }
-            all.insert(text.to_owned());
+            leaves_of(text, NESTED, &mut |leaf| {
+                all.insert(leaf.to_lowercase());
+            });
+            all.insert(text.to_lowercase());
         }
-        all.retain(|text| !text.trim().is_empty());
+        all.retain(|text| text.trim().chars().nth(DISTINCTIVE_CHARACTERS - 1).is_some());
         Self(all)
     }
 
-    /// Whether one of them is in `text`: anywhere, or as a word of its own where it is very short.
+    /// Whether one of them is in `text`, in whatever case.
     pub fn are_in(&self, text: &str) -> bool {
-        self.0.iter().any(|sought| {
-            let is_short = sought.chars().nth(DISTINCTIVE_CHARACTERS - 1).is_none();
-            text.match_indices(sought.as_str()).any(|(at, found)| !is_short || is_word(text, at, at + found.len()))
-        })
+        let text = text.to_lowercase();
+        self.0.iter().any(|sought| text.contains(sought.as_str()))
     }
 
     fn are_in_entry(&self, line: &[u8]) -> bool {
         // What cannot be read may hold anything.
         let Ok(entry) = serde_json::from_slice::<Value>(line) else { return true };
-        let raw = match (entry["raw"].as_str(), entry["raw_base64"].as_str()) {
+        let bytes = entry["raw_base64"].as_str().map(|text| BASE64.decode(text).unwrap_or_default());
+        let raw = match (entry["raw"].as_str(), &bytes) {
             (Some(raw), _) => raw.to_owned(),
-            (None, base64) => {
-                String::from_utf8_lossy(&BASE64.decode(base64.unwrap_or_default()).unwrap_or_default()).into_owned()
-            }
+            (None, Some(bytes)) => String::from_utf8_lossy(bytes).into_owned(),
+            (None, None) => return true,
         };
-        if self.are_in(&raw) || raw.contains("\"\"") && self.are_in(&raw.replace("\"\"", "\"")) {
+        // What is no UTF-8 is mostly of a spreadsheet with a Western code page, whose letters are those of Latin-1.
+        let western = bytes.map(|bytes| bytes.iter().map(|byte| char::from(*byte)).collect::<String>());
+        let doubled = raw.contains("\"\"").then(|| raw.replace("\"\"", "\""));
+        let spelled = [Some(&raw), western.as_ref(), doubled.as_ref()];
+        if entry["file"].as_str().is_some_and(|file| self.are_in(file))
+            || spelled.into_iter().flatten().any(|text| self.are_in(text))
+        {
             return true;
         }
         // JSON may spell a text with escapes.
         let mut is_in = false;
-        if let Ok(record) = serde_json::from_str::<Value>(&raw) {
-            collect(&record, &mut |leaf| is_in |= self.are_in(leaf));
-        }
+        leaves_of(&raw, NESTED, &mut |leaf| is_in |= self.are_in(leaf));
         is_in
     }
 }
 
-/// The strings and numbers of a JSON value.
-fn collect(value: &Value, found: &mut impl FnMut(&str)) {
-    match value {
-        Value::String(text) => found(text),
-        Value::Number(number) => found(&number.to_string()),
-        Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
-        Value::Object(members) => members.values().for_each(|value| collect(value, found)),
-        Value::Null | Value::Bool(_) => {}
+/// The strings and numbers in a text that is JSON, and in those of them that are again.
+fn leaves_of(text: &str, nested: usize, found: &mut dyn FnMut(&str)) {
+    if nested > 0
+        && let Ok(value @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str(text)
+    {
+        collect(&value, nested - 1, found);
     }
 }
 
-fn is_word(text: &str, from: usize, to: usize) -> bool {
-    let is_inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
-    !is_inside(text[..from].chars().next_back()) && !is_inside(text[to..].chars().next())
+fn collect(value: &Value, nested: usize, found: &mut dyn FnMut(&str)) {
+    match value {
+        Value::String(text) => {
+            found(text);
+            leaves_of(text, nested, found);
+        }
+        Value::Number(number) => found(&number.to_string()),
+        Value::Array(values) => values.iter().for_each(|value| collect(value, nested, found)),
+        Value::Object(members) => members.values().for_each(|value| collect(value, nested, found)),
+        Value::Null | Value::Bool(_) => {}
+    }
 }
 
 #[derive(Serialize)]
@@ -243,22 +251,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_found_in_every_spelling_and_short_ones_as_words() {
-        let texts = Texts::new(["Müller", "7", "", r#"{"phone":"+49 30","age":41}"#]);
-        let entry = |raw: Raw| {
-            serde_json::to_vec(&serde_json::json!({"reason": "x", "raw": match &raw {
-            Raw::Raw(text) => Some(text), Raw::RawBase64(_) => None,
-        }, "raw_base64": match &raw { Raw::RawBase64(text) => Some(text), Raw::Raw(_) => None }}))
+    fn texts_are_found_in_every_spelling() {
+        let texts = Texts::new(["Müller", "7", "", r#"{"phone":"+49 30","born":1985}"#]);
+        let is_in = |raw: Raw| {
+            let (text, base64) = match &raw {
+                Raw::Raw(text) => (Some(text), None),
+                Raw::RawBase64(text) => (None, Some(text)),
+            };
+            let entry = serde_json::json!({"reason": "x", "file": "a.csv", "raw": text, "raw_base64": base64});
+            texts.are_in_entry(&serde_json::to_vec(&entry).unwrap())
         };
-        let is_in = |raw: Raw| texts.are_in_entry(&entry(raw).unwrap());
-        for held in [r#"{"a":"Frau M\u00fcller"}"#, r#"a,"Müller",b"#, r#"{"a":7}"#, "x 7 y", r#"{"p":"+49 30"}"#, "41"]
+        let nested = r#"{"payload":"{\"who\":\"M\\u00fcller\"}"}"#;
+        for held in
+            [r#"{"a":"Frau M\u00fcller"}"#, "a,\"MÜLLER\",b", r#"{"p":"+49 30"}"#, r#"{"y":1985}"#, "x 1985", nested]
         {
             assert!(is_in(Raw::Raw(held.to_owned())), "{held}");
         }
-        for free in [r#"{"a":"Muller"}"#, r#"{"a":77}"#, "x7", r#"{"phone":"+48"}"#, "410", ""] {
+        for free in [r#"{"a":"Muller"}"#, r#"{"a":7}"#, r#"{"phone":"+48"}"#, "198", ""] {
             assert!(!is_in(Raw::Raw(free.to_owned())), "{free}");
         }
         assert!(is_in(Raw::of(&[b"\xff ".as_slice(), "Müller".as_bytes()].concat())));
+        assert!(is_in(Raw::of(b"name;M\xfcller")), "Latin-1");
         assert!(texts.are_in_entry(b"half a line"), "what cannot be read may hold it");
+        assert!(texts.are_in_entry(r#"{"file":"Müller.csv","raw":""}"#.as_bytes()));
     }
 }

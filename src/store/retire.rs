@@ -92,16 +92,19 @@ impl Store {
         Ok(false)
     }
 
-    /// Deletes the files of `month` that no version names; gives their number.
+    /// Deletes the files of `month` that an earlier version named and the newest does not; gives their number. What no
+    /// version ever named may be a file of somebody who folds or compacts right now, and is left to vacuum.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn delete_retired(&self, month: &str) -> Result<usize> {
-        let _queued = self.queue("fold").await?;
-        let named: BTreeSet<Path> = self.table().await?.files.iter().map(|file| file.path.clone()).collect();
+        let state = self.table().await?;
+        let removed = self.table.removed(&state).await?;
+        let named: BTreeSet<&Path> = state.files.iter().map(|file| &file.path).collect();
         let mut deleted = 0;
         for meta in self.data_files().await? {
-            if Paths::month_of_file(&meta.location) == Some(month) && !named.contains(&meta.location) {
+            let is_of_month = Paths::month_of_file(&meta.location) == Some(month);
+            if is_of_month && removed.contains_key(&meta.location) && !named.contains(&meta.location) {
                 self.delete_data_file(&meta.location).await?;
                 deleted += 1;
             }

@@ -23,7 +23,7 @@ use crate::clock::{Clock, SECOND};
 use crate::error::{Error, Result};
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::cosignature;
-use crate::ledger::note::{Note, Signature, Signer, Verifier};
+use crate::ledger::note::{Kind, Note, Signature, Signer, Verifier};
 use crate::ledger::witness::{Answer, Log, Request, TEXT_TYPE, add_checkpoint};
 use crate::limits::WITNESS_REQUEST_BYTES;
 
@@ -52,7 +52,7 @@ impl Witness {
             if logs[..at].iter().any(|other| other.name() == key.name()) {
                 return Err(Error::invalid(format!("two keys of the log `{}` are given; give one", key.name())));
             }
-            match directory.latest(key) {
+            match directory.latest(key, &signer.verifier(Kind::Cosignature)) {
                 Ok(latest) => followed.push(Log { key: key.clone(), latest }),
                 Err(e) => refused.push((key.name().to_owned(), e)),
             }

@@ -58,11 +58,12 @@ impl Directory {
         self.path.join(hex(&name))
     }
 
-    /// The checkpoint of `log` that was kept last; none when there never was one.
+    /// The checkpoint of `log` that was kept last; none when there never was one. The witness vouches for what it kept
+    /// with its own key, `own`: the log may have handed over to another one since.
     ///
     /// # Errors
-    /// Damaged when the file is not one that the log signed; Unavailable when it cannot be read.
-    pub fn latest(&self, log: &Verifier) -> Result<Option<Checkpoint>> {
+    /// Damaged when the file is not one that this witness cosigned; Unavailable when it cannot be read.
+    pub fn latest(&self, log: &Verifier, own: &Verifier) -> Result<Option<Checkpoint>> {
         let path = self.file(log.name());
         let mut note = Vec::new();
         let read = File::open(&path).and_then(|file| file.take(NOTE_BYTES as u64 + 1).read_to_end(&mut note));
@@ -71,7 +72,7 @@ impl Directory {
             Err(e) if e.kind() == Io::NotFound => return Ok(None),
             Err(e) => return Err(Error::unavailable(format!("cannot read {}", path.display())).because(e)),
         }
-        checkpoint::open(&note, log.name(), log).map(Some).map_err(|e| {
+        checkpoint::open(&note, log.name(), own).map(Some).map_err(|e| {
             Error::damaged(format!(
                 "{} is not the checkpoint of `{}` that was cosigned last; restore it, for without it nothing of this log \
                  can be cosigned",
@@ -104,40 +105,50 @@ impl Directory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::cosignature;
     use crate::ledger::note::{Kind, Signer};
 
-    fn note(size: u64, log: &Signer) -> Note {
-        let checkpoint = Checkpoint { origin: "example.com/log".into(), size, root: [7; 32] };
-        Note::signed(&checkpoint.to_text(), log).unwrap()
+    fn note(size: u64, witness: &Signer) -> Note {
+        let text = Checkpoint { origin: "example.com/log".into(), size, root: [7; 32] }.to_text();
+        let log = Signer::new("example.com/log", [1; 32]).unwrap();
+        let both = format!("{text}\n{}{}", log.sign(&text), cosignature::cosign(witness, 1_700_000_000, &text));
+        Note::parse(both.as_bytes()).unwrap()
+    }
+
+    fn witness(seed: u8) -> Signer {
+        Signer::new("example.com/witness", [seed; 32]).unwrap()
     }
 
     #[test]
     fn what_is_kept_is_read_back_by_the_next_server_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
-        let log = Signer::new("example.com/log", [1; 32]).unwrap();
-        let key = log.verifier(Kind::Ed25519);
+        let key = Signer::new("example.com/log", [1; 32]).unwrap().verifier(Kind::Ed25519);
+        let own = witness(9).verifier(Kind::Cosignature);
         let first = Directory::open(&path).unwrap();
-        assert_eq!(first.latest(&key).unwrap(), None);
-        first.keep(key.name(), &note(3, &log)).unwrap();
-        first.keep(key.name(), &note(5, &log)).unwrap();
+        assert_eq!(first.latest(&key, &own).unwrap(), None);
+        first.keep(key.name(), &note(3, &witness(9))).unwrap();
+        first.keep(key.name(), &note(5, &witness(9))).unwrap();
         assert_eq!(Directory::open(&path).unwrap_err().kind(), ErrorKind::Conflict);
         drop(first);
         let second = Directory::open(&path).unwrap();
-        assert_eq!(second.latest(&key).unwrap().unwrap().size, 5);
+        assert_eq!(second.latest(&key, &own).unwrap().unwrap().size, 5);
+        // The log's next key follows on what was cosigned under the one before.
+        let next = Signer::new("example.com/log", [2; 32]).unwrap().verifier(Kind::Ed25519);
+        assert_eq!(second.latest(&next, &own).unwrap().unwrap().size, 5);
     }
 
     #[test]
-    fn a_file_that_the_log_did_not_sign_is_never_taken_for_none() {
+    fn a_file_that_this_witness_did_not_cosign_is_never_taken_for_none() {
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path()).unwrap();
-        let [log, other] = [[1; 32], [2; 32]].map(|seed| Signer::new("example.com/log", seed).unwrap());
-        let key = log.verifier(Kind::Ed25519);
-        let good = note(3, &log).to_string();
-        let foreign = note(3, &other).to_string();
+        let key = Signer::new("example.com/log", [1; 32]).unwrap().verifier(Kind::Ed25519);
+        let own = witness(9).verifier(Kind::Cosignature);
+        let good = note(3, &witness(9)).to_string();
+        let foreign = note(3, &witness(8)).to_string();
         for text in ["", &good[..good.len() / 2], &good.replace("\n3\n", "\n2\n"), &foreign] {
             fs::write(directory.file(key.name()), text).unwrap();
-            assert_eq!(directory.latest(&key).unwrap_err().kind(), ErrorKind::Damaged, "{text}");
+            assert_eq!(directory.latest(&key, &own).unwrap_err().kind(), ErrorKind::Damaged, "{text}");
         }
     }
 }

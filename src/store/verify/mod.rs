@@ -166,7 +166,7 @@ fn place(finding: &Finding) -> (bool, Option<i64>, &str, Option<&str>) {
 }
 
 /// Whether the store failed, so that nothing is known of the evidence.
-fn is_of_the_store(err: &Error) -> bool {
+pub(super) fn is_of_the_store(err: &Error) -> bool {
     let mut cause = std::error::Error::source(err);
     while let Some(e) = cause {
         if let Some(e) = e.downcast_ref::<object_store::Error>() {
