@@ -93,6 +93,7 @@ fn leaf(number: u64) -> [u8; 32] {
 
 /// `verify store`.
 pub async fn verify(ask: &Ask) {
+    probity::cli::give_memory_back();
     let store = open_store(ask).await;
     let keys: Vec<_> = store.signer().map(|signer| signer.verifier(Kind::Ed25519)).into_iter().collect();
     let (times, found) = times(ask.runs, async || store.verify(&keys, |_| {}).await.expect("a verification")).await;

@@ -70,7 +70,7 @@ pub fn target<'a>(rows: &Rows<'a>, row: usize) -> Target<'a> {
 /// What the event of `row` read.
 pub fn inputs<'a>(rows: &Rows<'a>, row: usize) -> impl Iterator<Item = Target<'a>> + use<'a> {
     let (parts, entries) = match rows.value(Column::Inputs, row) {
-        Some(Value::Inputs(parts, from, to)) => (Some(parts), from..to),
+        Some(Value::Inputs(inputs)) => (Some(inputs.parts()), inputs.range()),
         _ => (None, 0..0),
     };
     entries.filter_map(move |entry| Some(parts?.map(|part| part.is_valid(entry).then(|| part.value(entry)))))

@@ -1,11 +1,10 @@
 //! Settings of the allocator that `main` chose; the benchmarks use the same, or they would measure another program.
 
+use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set, mi_option_set_enabled, mi_option_t};
+
 /// Lets the allocator use large pages and keep what was freed: a batch is freed when the next one is allocated, and
 /// a fifth of an ingest went into the kernel clearing the same pages again. A command ends before that matters.
 pub fn keep_memory() {
-    use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set, mi_option_set_enabled, mi_option_t};
-    /// `mi_option_purge_delay` of mimalloc.h, which the bindings leave out.
-    const PURGE_DELAY: mi_option_t = 15;
     const NEVER: std::ffi::c_long = -1;
     // SAFETY: both functions store a number, may be called at any time, and do nothing for an option they lack.
     unsafe {
@@ -13,3 +12,16 @@ pub fn keep_memory() {
         mi_option_set(PURGE_DELAY, NEVER);
     }
 }
+
+/// Lets the allocator give back what was freed: for work that goes over everything there is and may take long.
+pub fn give_memory_back() {
+    const SOON: std::ffi::c_long = 10;
+    // SAFETY: as above.
+    unsafe {
+        mi_option_set_enabled(mi_option_large_os_pages, false);
+        mi_option_set(PURGE_DELAY, SOON);
+    }
+}
+
+/// `mi_option_purge_delay` of mimalloc.h, which the bindings leave out.
+const PURGE_DELAY: mi_option_t = 15;

@@ -41,7 +41,7 @@ use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
 use args::{Cli, Command, Global, KeyCommand, PolicyCommand, ReportCommand, VerifyCommand, WitnessCommand};
-pub use memory::keep_memory;
+pub use memory::{give_memory_back, keep_memory};
 use output::Output;
 
 /// How a command ended.

@@ -18,6 +18,7 @@ use crate::store::verify::Verified;
 /// # Errors
 /// When the store cannot be read; what does not match makes the answer no.
 pub async fn store(global: &Global, args: &VerifyStoreArgs, out: &Output) -> Result<Answer> {
+    super::give_memory_back();
     let store = open(global).await?;
     let keys = keys(&store, args).await?;
     let rows = store.table().await?.size as u64;

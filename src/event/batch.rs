@@ -280,10 +280,17 @@ pub fn assign(supplied: &RecordBatch, first_seq: i64, recorded_at: Micros, clock
 
 /// Typed access to the rows of a batch; columns that the batch lacks read as absent.
 pub struct Rows<'a> {
-    columns: Vec<Values<'a>>,
+    columns: Vec<Cells<'a>>,
     len: usize,
 }
 
+/// A column of a batch.
+struct Cells<'a> {
+    values: Values<'a>,
+    nulls: Option<&'a NullBuffer>,
+}
+
+#[derive(Clone, Copy)]
 enum Values<'a> {
     Missing,
     Text(&'a StringViewArray),
@@ -294,7 +301,7 @@ enum Values<'a> {
     Amount(&'a Decimal128Array),
     Ratio(&'a Float64Array),
     Bytes(&'a BinaryArray),
-    Inputs(&'a ListArray, [&'a StringViewArray; 4]),
+    Inputs(&'a ListArray, &'a StructArray),
 }
 
 /// The value of one column in one row.
@@ -314,8 +321,30 @@ pub enum Value<'a> {
     Ratio(f64),
     /// Salt.
     Bytes(&'a [u8]),
-    /// What was read: entry `range` of four parallel columns system, record_type, record_id, field.
-    Inputs([&'a StringViewArray; 4], usize, usize),
+    /// What was read.
+    Inputs(Inputs<'a>),
+}
+
+/// What was read for one event: some entries of four parallel columns.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Inputs<'a> {
+    entries: &'a StructArray,
+    from: u32,
+    to: u32,
+}
+
+impl<'a> Inputs<'a> {
+    /// system, record_type, record_id and field of all entries of the batch; those of this event are [`range`].
+    ///
+    /// [`range`]: Self::range
+    pub fn parts(&self) -> [&'a StringViewArray; 4] {
+        std::array::from_fn(|part| self.entries.column(part).as_string_view())
+    }
+
+    /// Which entries are this event's.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.from as usize..self.to as usize
+    }
 }
 
 impl<'a> Rows<'a> {
@@ -330,14 +359,14 @@ impl<'a> Rows<'a> {
             if is_in_place { Some(batch.column(position)) } else { batch.column_by_name(spec.name) }
         };
         let columns = COLUMNS.iter().map(|spec| match column(spec) {
-            Some(array) => Values::new(spec.kind, array).ok_or_else(|| {
+            Some(array) => Cells::new(spec.kind, array).ok_or_else(|| {
                 Error::internal(format!(
                     "column `{}` has type {}, unlike the evidence schema",
                     spec.name,
                     array.data_type()
                 ))
             }),
-            None => Ok(Values::Missing),
+            None => Ok(Cells { values: Values::Missing, nulls: None }),
         });
         Ok(Self { columns: columns.collect::<Result<_>>()?, len: batch.num_rows() })
     }
@@ -354,11 +383,12 @@ impl<'a> Rows<'a> {
 
     /// Whether any row sets `column`.
     pub fn is_used(&self, column: Column) -> bool {
-        let values = &self.columns[column as usize];
-        !matches!(values, Values::Missing) && values.nulls().is_none_or(|nulls| nulls.null_count() < self.len)
+        let Cells { values, nulls } = &self.columns[column as usize];
+        !matches!(values, Values::Missing) && nulls.is_none_or(|nulls| nulls.null_count() < self.len)
     }
 
     /// The value of `column` in `row`, if any.
+    #[inline]
     pub fn value(&self, column: Column, row: usize) -> Option<Value<'a>> {
         self.columns[column as usize].get(row)
     }
@@ -416,72 +446,69 @@ impl<'a> Rows<'a> {
 
 fn same(a: Option<Value<'_>>, b: Option<Value<'_>>) -> bool {
     match (a, b) {
-        (Some(Value::Inputs(a, from_a, to_a)), Some(Value::Inputs(b, from_b, to_b))) => {
-            let get = |array: &StringViewArray, i: usize| array.is_valid(i).then(|| array.value(i).to_owned());
-            to_a - from_a == to_b - from_b
-                && (0..to_a - from_a).all(|i| (0..4).all(|p| get(a[p], from_a + i) == get(b[p], from_b + i)))
+        (Some(Value::Inputs(a)), Some(Value::Inputs(b))) => {
+            let text = |parts: &[&StringViewArray; 4], part: usize, entry: usize| {
+                parts[part].is_valid(entry).then(|| parts[part].value(entry).to_owned())
+            };
+            let (left, right) = (a.parts(), b.parts());
+            a.range().len() == b.range().len()
+                && a.range().zip(b.range()).all(|(i, j)| (0..4).all(|p| text(&left, p, i) == text(&right, p, j)))
         }
-        (Some(Value::Inputs(..)), _) | (_, Some(Value::Inputs(..))) => false,
+        (Some(Value::Inputs(_)), _) | (_, Some(Value::Inputs(_))) => false,
         (a, b) => a == b,
     }
 }
 
-impl<'a> Values<'a> {
+impl<'a> Cells<'a> {
     fn new(kind: Kind, array: &'a ArrayRef) -> Option<Self> {
-        Some(match kind {
-            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) => Self::Text(array.as_string_view_opt()?),
-            Kind::Instant => Self::Instant(array.as_primitive_opt()?),
-            Kind::Int64 => Self::Int64(array.as_primitive_opt()?),
-            Kind::Int32 => Self::Int32(array.as_primitive_opt()?),
-            Kind::Int8 => Self::Int8(array.as_primitive_opt()?),
-            Kind::Amount => Self::Amount(array.as_primitive_opt()?),
-            Kind::Ratio => Self::Ratio(array.as_primitive_opt()?),
-            Kind::Bytes => Self::Bytes(array.as_binary_opt()?),
+        let values = match kind {
+            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) => Values::Text(array.as_string_view_opt()?),
+            Kind::Instant => Values::Instant(array.as_primitive_opt()?),
+            Kind::Int64 => Values::Int64(array.as_primitive_opt()?),
+            Kind::Int32 => Values::Int32(array.as_primitive_opt()?),
+            Kind::Int8 => Values::Int8(array.as_primitive_opt()?),
+            Kind::Amount => Values::Amount(array.as_primitive_opt()?),
+            Kind::Ratio => Values::Ratio(array.as_primitive_opt()?),
+            Kind::Bytes => Values::Bytes(array.as_binary_opt()?),
             Kind::Inputs => {
                 let list: &ListArray = array.as_list_opt()?;
                 let entries: &StructArray = list.values().as_struct_opt()?;
-                let part = |i: usize| entries.columns().get(i).and_then(|c| c.as_string_view_opt());
-                Self::Inputs(list, [part(0)?, part(1)?, part(2)?, part(3)?])
+                let is_text = |i: usize| entries.columns().get(i).is_some_and(|c| c.as_string_view_opt().is_some());
+                if !(0..4).all(is_text) {
+                    return None;
+                }
+                Values::Inputs(list, entries)
             }
-        })
-    }
-
-    fn nulls(&self) -> Option<&'a NullBuffer> {
-        match self {
-            Self::Missing => None,
-            Self::Text(a) => Array::nulls(*a),
-            Self::Instant(a) => Array::nulls(*a),
-            Self::Int64(a) => Array::nulls(*a),
-            Self::Int32(a) => Array::nulls(*a),
-            Self::Int8(a) => Array::nulls(*a),
-            Self::Amount(a) => Array::nulls(*a),
-            Self::Ratio(a) => Array::nulls(*a),
-            Self::Bytes(a) => Array::nulls(*a),
-            Self::Inputs(a, _) => Array::nulls(*a),
-        }
+        };
+        Some(Self { values, nulls: array.nulls() })
     }
 
     fn is_set(&self, row: usize) -> bool {
-        !matches!(self, Self::Missing) && self.nulls().is_none_or(|nulls| nulls.is_valid(row))
+        match (&self.values, self.nulls) {
+            (Values::Missing, _) => false,
+            (_, None) => true,
+            (_, Some(nulls)) => nulls.is_valid(row),
+        }
     }
 
     fn get(&self, row: usize) -> Option<Value<'a>> {
-        if !self.is_set(row) {
+        // Most cells of a row are empty.
+        if self.nulls.is_some_and(|nulls| nulls.is_null(row)) {
             return None;
         }
-        Some(match self {
-            Self::Missing => return None,
-            Self::Text(a) => Value::Text(a.value(row)),
-            Self::Instant(a) => Value::Instant(a.value(row)),
-            Self::Int64(a) => Value::Long(a.value(row)),
-            Self::Int32(a) => Value::Short(a.value(row)),
-            Self::Int8(a) => Value::Short(i32::from(a.value(row))),
-            Self::Amount(a) => Value::Amount(a.value(row)),
-            Self::Ratio(a) => Value::Ratio(a.value(row)),
-            Self::Bytes(a) => Value::Bytes(a.value(row)),
-            Self::Inputs(list, parts) => {
+        Some(match self.values {
+            Values::Missing => return None,
+            Values::Text(a) => Value::Text(a.value(row)),
+            Values::Instant(a) => Value::Instant(a.value(row)),
+            Values::Int64(a) => Value::Long(a.value(row)),
+            Values::Int32(a) => Value::Short(a.value(row)),
+            Values::Int8(a) => Value::Short(i32::from(a.value(row))),
+            Values::Amount(a) => Value::Amount(a.value(row)),
+            Values::Ratio(a) => Value::Ratio(a.value(row)),
+            Values::Bytes(a) => Value::Bytes(a.value(row)),
+            Values::Inputs(list, entries) => {
                 let offsets = list.value_offsets();
-                Value::Inputs(*parts, offsets[row] as usize, offsets[row + 1] as usize)
+                Value::Inputs(Inputs { entries, from: offsets[row] as u32, to: offsets[row + 1] as u32 })
             }
         })
     }

@@ -143,12 +143,13 @@ fn write_value(value: Value<'_>, out: &mut String) {
         Value::Amount(n) => write_string(&amount(n), out),
         Value::Ratio(n) => write_string(ryu_js::Buffer::new().format(n), out),
         Value::Bytes(bytes) => write_string(&BASE64URL.encode(bytes), out),
-        Value::Inputs(parts, from, to) => {
+        Value::Inputs(inputs) => {
+            let (parts, range) = (inputs.parts(), inputs.range());
             const KEYS_IN_ORDER: [(usize, &str); 4] =
                 [(3, "field"), (2, "record_id"), (1, "record_type"), (0, "system")];
             out.push('[');
-            for i in from..to {
-                out.push_str(if i > from { ",{" } else { "{" });
+            for i in range.clone() {
+                out.push_str(if i > range.start { ",{" } else { "{" });
                 let mut separator = "";
                 for (part, name) in KEYS_IN_ORDER {
                     if !arrow::array::Array::is_null(parts[part], i) {

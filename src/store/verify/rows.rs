@@ -28,11 +28,11 @@ use crate::store::parquet;
 use crate::store::snapshot::DataFile;
 
 /// Data files read at once.
-const FILES_AT_ONCE: usize = 4;
+const FILES_AT_ONCE: usize = 2;
 /// Batches of one file that are hashed at once, while the next one is read.
 const BATCHES_AT_ONCE: usize = 2;
 /// Tiles of leaves kept for one file.
-const TILES_HELD: usize = 4096;
+const TILES_HELD: usize = 1024;
 
 /// Reads every data file.
 pub(super) async fn check_files(work: &Arc<Work>) -> Result<()> {
