@@ -10,18 +10,23 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
+use probity::auditor;
 use probity::clock::{Clock, DAY};
 use probity::custody::hold::Selection;
 use probity::custody::{Order, erase, hold, retention};
 use probity::error::{ErrorKind, Result};
 use probity::event::Column;
 use probity::ledger::note::{Kind, Signer};
+use probity::ledger::pack::format::Selection as Selected;
 use probity::store::Store;
 use probity::store::compact::Due;
 use probity::store::object::Location;
+use probity::store::pack;
 use probity::store::projection::Lag;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-use crate::support::command::{run, run_with};
+use crate::support::command::{probity, run, run_with};
 use crate::support::faults::Faulty;
 use crate::support::{MINUTE, T0, counts, event, ingest};
 
@@ -245,18 +250,7 @@ async fn nothing_is_erased_over_a_row_that_was_changed() {
         columns[Column::Workflow as usize] = Arc::new(arrow::array::StringViewArray::from(workflows));
         let rows = RecordBatch::try_new(rows.schema(), columns).unwrap();
         let bytes = probity::store::parquet::encode(&[rows], probity::store::parquet::Effort::Compact).unwrap();
-        let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
-        location.objects.put(&file.path, bytes.into()).await.unwrap();
-        let log = Path::from("store/tenants/default/events/_delta_log");
-        let commits: Vec<Path> =
-            location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
-        for commit in commits {
-            let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
-            let text = String::from_utf8(text.to_vec()).unwrap();
-            if text.contains(file.path.filename().unwrap()) {
-                location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
-            }
-        }
+        restate(&location, file, bytes.to_vec()).await;
     }
     let again = opened_as(&location, 8).await;
     let refusal = erase::erase(&again, SUBJECT, &order()).await.unwrap_err();
@@ -529,4 +523,128 @@ fn erase_hold_and_release_on_the_command_line() {
     run(dir, &["maintain", "compact", "--keep-days", "400"]).ended(2);
     run(dir, &["maintain", "retention"]).ended(0);
     run(dir, &["report", "monthly", "--month", "2026-01"]).ended(0);
+}
+
+#[test]
+fn an_erasure_killed_with_kill_9_is_finished_by_the_next_maintenance() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    run(dir, &["init"]).ended(0);
+    let mut random = StdRng::seed_from_u64(3);
+    for round in 0..10 {
+        let subject = format!("person-{round}");
+        let text: String = (0..60)
+            .map(|i| about(&format!("{round}-{i}"), &subject, &format!("secret of {round}"), i) + "\n")
+            .collect();
+        std::fs::write(dir.join("e.ndjson"), text).unwrap();
+        run(dir, &["ingest", "e.ndjson"]).ended(0);
+        run(dir, &["maintain"]).ended(0);
+        let mut erasing = probity(dir);
+        erasing.args(["erase", "--subject", &subject, "--reason", "case 1"]).stderr(std::process::Stdio::null());
+        let mut erasing = erasing.spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(random.random_range(10..600)));
+        erasing.kill().unwrap();
+        erasing.wait().unwrap();
+        run(dir, &["maintain"]).ended(0);
+        // Killed before it was noted, it was never promised.
+        run(dir, &["erase", "--subject", &subject, "--reason", "case 1"]).ended(0);
+        run(dir, &["verify", "store"]).ended(0);
+        let sql = format!("select count(new_value) as n from events where subject_id = '{subject}'");
+        assert_eq!(run(dir, &["query", &sql, "--format", "ndjson"]).ended(0).out.trim(), r#"{"n":0}"#);
+    }
+    let files: Vec<std::path::PathBuf> = files_below(&dir.join("probity-data"));
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        let mut text = String::from_utf8_lossy(&bytes).into_owned();
+        if file.extension().is_some_and(|extension| extension == "parquet") {
+            text += &text_of_parquet(bytes.into());
+        }
+        assert!(!text.contains("secret of"), "{}", file.display());
+    }
+}
+
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The pack of a range, in a folder of its own.
+async fn packed(store: &Store, rows: std::ops::Range<u64>) -> Result<tempfile::TempDir> {
+    let folder = tempfile::tempdir().unwrap();
+    let order = pack::Order {
+        rows: pack::Wanted::Range(rows.clone()),
+        selection: Selected::Range { from_seq: rows.start, to_seq: rows.end },
+        as_of: serde_json::Map::new(),
+        withheld: Vec::new(),
+        held: None,
+    };
+    store.pack(&order, folder.path(), &signer()).await?;
+    Ok(folder)
+}
+
+fn is_valid(pack: &tempfile::TempDir) -> bool {
+    let vkey = signer().vkey();
+    let asked =
+        auditor::Asked { pack: pack.path(), key: std::ffi::OsStr::new(&vkey), trust: None, held: None, receipt: None };
+    auditor::verify(&asked).unwrap().is_ok
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packs_stay_valid_over_compaction_erasure_retention_and_columns_that_come_and_go() {
+    let location = Location::memory();
+    let store = opened(&location).await;
+    filled(&store).await;
+    store.fold().await.unwrap();
+    let size = store.snapshot().await.unwrap().size as u64;
+    let before = packed(&store, 0..size).await.unwrap();
+    store.compact(Due::Any).await.unwrap();
+    without_empty_columns(&location, &store).await;
+    let store = opened_as(&location, 8).await;
+    verified(&store).await;
+    let other_columns = packed(&store, 0..size).await.unwrap();
+    let same = |name: &str| {
+        let read = |pack: &tempfile::TempDir| std::fs::read(pack.path().join(name)).unwrap();
+        read(&before) == read(&other_columns)
+    };
+    assert!(same("entries.ndjson") && same("nodes.ndjson"));
+    erase::erase(&store, SUBJECT, &order()).await.unwrap();
+    let erased = packed(&store, 0..size).await.unwrap();
+    store.clock().set(T0 + 700 * DAY);
+    assert_eq!(retired(&store, 400).await.unwrap().len(), 2);
+    assert!([&before, &other_columns, &erased].into_iter().all(is_valid));
+    let refusal = packed(&store, 0..size).await.unwrap_err();
+    assert!(refusal.to_string().contains("2026-01"), "{refusal}");
+}
+
+/// Writes every data file again as a version would that did not know the columns in which nothing is set.
+async fn without_empty_columns(location: &Location, store: &Store) {
+    for file in &store.snapshot().await.unwrap().files {
+        let bytes = location.objects.get(&file.path).await.unwrap().bytes().await.unwrap();
+        let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes).unwrap();
+        let batches: Vec<RecordBatch> = reader.build().unwrap().map(|batch| batch.unwrap()).collect();
+        let is_set = |column: usize| batches.iter().any(|b| b.column(column).null_count() < b.num_rows());
+        let kept: Vec<usize> = (0..batches[0].num_columns()).filter(|column| is_set(*column)).collect();
+        assert!(kept.len() < batches[0].num_columns());
+        let schema = Arc::new(batches[0].schema().project(&kept).unwrap());
+        let mut writer = parquet::arrow::ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+        batches.iter().for_each(|batch| writer.write(&batch.project(&kept).unwrap()).unwrap());
+        let bytes = writer.into_inner().unwrap();
+        restate(location, file, bytes).await;
+    }
+}
+
+/// Puts other bytes in the place of a data file, and its new length into the commit log.
+async fn restate(location: &Location, file: &probity::store::DataFile, bytes: Vec<u8>) {
+    let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
+    location.objects.put(&file.path, bytes.into()).await.unwrap();
+    let log = Path::from("store/tenants/default/events/_delta_log");
+    let commits: Vec<Path> =
+        location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    for commit in commits {
+        let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        if text.contains(file.path.filename().unwrap()) {
+            location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
+        }
+    }
 }

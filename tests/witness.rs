@@ -39,7 +39,11 @@ fn auditor() -> Signer {
 }
 
 fn open(folder: &Path) -> Result<Witness> {
-    Witness::open(auditor(), &[log().verifier(Kind::Ed25519)], folder, Clock::fixed(T0))
+    open_for(folder, &log())
+}
+
+fn open_for(folder: &Path, log: &Signer) -> Result<Witness> {
+    Witness::open(auditor(), &[log.verifier(Kind::Ed25519)], folder, Clock::fixed(T0))
 }
 
 /// A witness that listens.
@@ -51,7 +55,11 @@ struct Running {
 
 impl Running {
     async fn start(folder: &Path) -> Self {
-        let witness = open(folder).unwrap();
+        Self::start_for(folder, &log()).await
+    }
+
+    async fn start_for(folder: &Path, log: &Signer) -> Self {
+        let witness = open_for(folder, log).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
@@ -329,4 +337,27 @@ fn an_auditor_runs_a_witness_and_asks_for_packs_that_it_cosigned() {
     run(dir, &["witness", "ask", "--url", &served.url, "--vkey", &log]).ended(2);
     run(dir, &["witness", "ask", "--url", &served.url]).ended(2);
     run(dir, &["witness", "ask"]).ended(2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_witness_started_with_the_next_key_follows_on_what_it_saw_under_the_one_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let next = Signer::new("example.com/evidence", [9; 32]).unwrap();
+    let store = store_of("a", 0..20).await;
+    let witness = Running::start(folder.path()).await;
+    let seen = store.ask_witness(&witness.client()).await.unwrap();
+    witness.stop().await;
+    store.hand_over(&next).await.unwrap();
+    let store = store.signed_by(Arc::new(next.clone()));
+    grow(&store, "b", 20..40).await;
+    let witness = Running::start_for(folder.path(), &next).await;
+    let later = store.ask_witness(&witness.client()).await.unwrap();
+    assert!(later.size > seen.size);
+    // Another tree under the next key is refused as it was under the first.
+    let other = store_of("c", 0..60).await;
+    other.hand_over(&next).await.unwrap();
+    let other = other.signed_by(Arc::new(next));
+    grow(&other, "d", 60..80).await;
+    assert!(other.ask_witness(&witness.client()).await.is_err());
+    witness.stop().await;
 }

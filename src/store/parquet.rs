@@ -508,7 +508,12 @@ impl ArrowPredicate for IdPredicate {
         &mut self,
         batch: RecordBatch,
     ) -> std::result::Result<arrow::array::BooleanArray, arrow::error::ArrowError> {
-        Ok(self.filter.lets_through(batch.column(0).as_ref()))
+        // A file from before the column was known holds none of the values.
+        let column = batch.columns().first();
+        Ok(column.map_or_else(
+            || arrow::array::BooleanArray::from(vec![false; batch.num_rows()]),
+            |column| self.filter.lets_through(column.as_ref()),
+        ))
     }
 }
 
