@@ -81,6 +81,9 @@ pub const PIECE_EVENTS: u64 = 1_000_000;
 /// Bytes of temporary files that spilling may write.
 pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
+/// Actions that the selector of an incident may pick: they and what they touched are held in memory.
+pub const INCIDENT_ACTIONS: usize = 2_000_000;
+
 /// Entries of one `evidence.received` event; more sources and days are spread over several events.
 pub const RECEIVED_ENTRIES: usize = 400;
 /// Reasons for refusal repeated in the result of an ingest; the quarantine holds all of them.

@@ -5,7 +5,7 @@
 //! that it takes.
 
 mod oracle;
-mod world;
+pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 

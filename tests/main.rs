@@ -4,12 +4,12 @@ mod support;
 
 mod architecture;
 mod blast;
-
 mod commands;
 mod controls;
 mod crash;
 mod custody;
 mod governance;
+mod incident;
 mod ingest;
 mod ledger_cli;
 mod ledger_command;

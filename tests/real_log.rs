@@ -17,7 +17,7 @@ const LOG: &[u8] = include_bytes!("fixtures/incident_event_log/incident_event_lo
 const ALL_TIME: [&str; 4] = ["-p", "period_start=2016-01-01T00:00:00Z", "-p", "period_end=2018-01-01T00:00:00Z"];
 
 /// A folder with the demo store and its report, made once.
-fn demo() -> &'static Path {
+pub fn demo() -> &'static Path {
     static DEMO: OnceLock<TempDir> = OnceLock::new();
     let folder = DEMO.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();

@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod incident;
+
+pub use incident::{IncidentCommand, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
+
 /// The evidence engine for AI agents that change business records.
 #[derive(Debug, Parser)]
 #[command(name = "probity", version, max_term_width = 100, propagate_version = true)]
@@ -76,6 +80,9 @@ pub enum Command {
     /// Write a governance report
     #[command(subcommand)]
     Report(ReportCommand),
+    /// Scope an incident: what bad actions reached, and how to recover from it
+    #[command(subcommand)]
+    Incident(IncidentCommand),
     /// Verify the store against its signed ledger, or an evidence pack against a public key
     #[command(subcommand)]
     Verify(VerifyCommand),

@@ -8,6 +8,7 @@ mod args;
 mod custody;
 mod demo;
 mod export;
+mod incident;
 mod ingest;
 mod input;
 mod key;
@@ -40,7 +41,9 @@ use crate::store::keys;
 use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
-use args::{Cli, Command, Global, KeyCommand, PolicyCommand, ReportCommand, VerifyCommand, WitnessCommand};
+use args::{
+    Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, VerifyCommand, WitnessCommand,
+};
 pub use memory::{give_memory_back, keep_memory};
 use output::Output;
 
@@ -118,6 +121,8 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Policy(PolicyCommand::Apply(args)) => policy::apply(global, args, out).await,
         Command::Policy(PolicyCommand::Show(args)) => policy::show(global, args, out).await,
         Command::Policy(PolicyCommand::Check(args)) => policy::check(global, args, out).await,
+        Command::Incident(IncidentCommand::Scope(args)) => incident::scope(global, args, out).await,
+        Command::Incident(IncidentCommand::Plan(args)) => incident::plan(global, args, out).await,
         Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
         Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof(args, out),

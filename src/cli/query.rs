@@ -9,6 +9,7 @@ use super::output::{Output, closed};
 use super::{Answer, open, session};
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
+use crate::query::blast;
 use crate::query::catalogue::Catalogue;
 use crate::query::functions;
 use crate::query::header::{Kind, NamedQuery};
@@ -134,7 +135,9 @@ pub fn list(out: &Output) -> Result<Answer> {
         }
     }
     text.push_str("functions\n");
-    functions::notes().for_each(|note| text.push_str(&format!("  {}\n      {}\n", note.call, note.gives)));
+    functions::notes()
+        .chain(blast::NOTES)
+        .for_each(|note| text.push_str(&format!("  {}\n      {}\n", note.call, note.gives)));
     if out.is_json {
         out.json(&list_as_json(catalogue))?;
     } else {

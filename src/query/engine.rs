@@ -8,16 +8,18 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::DateTime;
-use datafusion::catalog::CatalogProviderList;
+use datafusion::catalog::{CatalogProviderList, TableFunction};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
+use tokio::task::JoinSet;
 
 use super::answer::{Answer, AnswerStream, Deadline, Limits, Work};
 use super::asof::{AsOf, AsOfText};
+use super::blast::{self, Ground, Reached, Selector};
 use super::catalogue::{self, Catalogue};
 use super::guard;
 use super::header::{Kind, NamedQuery};
@@ -49,6 +51,8 @@ pub struct Engine {
     strangers: Arc<SessionState>,
     views: Arc<Views>,
     table: Arc<EvidenceTable>,
+    /// What blast radii are made from.
+    ground: Arc<Ground>,
     /// Sessions restricted to a period; none where every question reads everything.
     windows: Option<Mutex<HashMap<Window, Session>>>,
 }
@@ -77,24 +81,26 @@ impl Engine {
     ) -> Result<Self> {
         let table = Arc::new(EvidenceTable::new(snapshot, as_of.size)?);
         let env = runtime.env(table.objects());
-        let shipped = shipped_state(runtime, env.clone(), as_of.at);
+        let evidence = (Arc::new(snapshot.clone()), as_of.size);
+        let views = Views::new(catalogue, keeping, runtime.spill_dir(), evidence.clone(), runtime.piece_events());
+        let views = Arc::new(views);
+        let plain = Arc::new(shipped_state(runtime, env.clone(), as_of.at, Vec::new()));
+        let ground = Ground { state: plain, table: table.clone(), views: views.clone(), snapshot: evidence.0, as_of };
+        let ground = Arc::new(ground);
+        let shipped = shipped_state(runtime, env.clone(), as_of.at, blast::functions(&ground));
         let schema = schema_of(&shipped)?;
         schema.register_table(EVIDENCE.to_owned(), table.clone()).map_err(failure::error)?;
-        let strangers = strangers_state(runtime, env, as_of.at, shipped.catalog_list().clone());
+        let catalogs = shipped.catalog_list().clone();
+        let strangers = strangers_state(runtime, env, as_of.at, (catalogs, blast::functions(&ground)));
         Ok(Self {
             runtime: runtime.clone(),
             as_of,
             version: snapshot.version,
             shipped: Arc::new(shipped),
             strangers: Arc::new(strangers),
-            views: Arc::new(Views::new(
-                catalogue,
-                keeping,
-                runtime.spill_dir(),
-                (Arc::new(snapshot.clone()), as_of.size),
-                runtime.piece_events(),
-            )),
+            views,
             table,
+            ground,
             windows: Some(Mutex::default()),
         })
     }
@@ -113,7 +119,8 @@ impl Engine {
         if let Some(session) = windows.get(&window) {
             return Ok(session.clone());
         }
-        let state = shipped_state(&self.runtime, self.shipped.runtime_env().clone(), self.as_of.at);
+        let functions = blast::functions(&self.ground);
+        let state = shipped_state(&self.runtime, self.shipped.runtime_env().clone(), self.as_of.at, functions);
         schema_of(&state)?.register_table(EVIDENCE.to_owned(), self.table.clone()).map_err(failure::error)?;
         let session = (Arc::new(state), Arc::new(self.views.within(window)));
         windows.insert(window, session.clone());
@@ -167,6 +174,20 @@ impl Engine {
         let work = deadline.hold(work).await??;
         let answer = AnswerStream::start(&self.runtime.handle(), work, (limits.rows, deadline), None);
         Ok(if is_control { answer.judged() } else { answer })
+    }
+
+    /// What the actions that `selector` picks have reached.
+    ///
+    /// # Errors
+    /// A predicate that is none, too many actions, evidence that cannot be read.
+    pub async fn blast_radius(&self, selector: &Selector) -> Result<Reached> {
+        let (ground, selector) = (self.ground.clone(), selector.clone());
+        let mut work = JoinSet::new();
+        work.spawn_on(async move { ground.radius(&selector).await }, &self.runtime.handle());
+        match work.join_next().await {
+            Some(Ok(reached)) => reached,
+            _ => Err(Error::internal("the blast radius failed by a defect")),
+        }
     }
 
     /// The answer of a stranger's SQL.
@@ -262,7 +283,7 @@ async fn look_up(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, sql: &str) ->
 }
 
 fn builder(runtime: &QueryRuntime, env: Arc<RuntimeEnv>) -> SessionStateBuilder {
-    // No table factories, no file formats, no table functions: nothing in SQL leads to a file.
+    // No table factories, no file formats, no table functions but our own: nothing in SQL leads to a file.
     SessionStateBuilder::new()
         .with_config(runtime.config())
         .with_runtime_env(env)
@@ -279,22 +300,28 @@ fn scalar_functions() -> Vec<Arc<datafusion::logical_expr::ScalarUDF>> {
     all
 }
 
-fn shipped_state(runtime: &QueryRuntime, env: Arc<RuntimeEnv>, now: Micros) -> SessionState {
-    at_instant(builder(runtime, env).with_scalar_functions(scalar_functions()).build(), now)
+fn shipped_state(
+    runtime: &QueryRuntime,
+    env: Arc<RuntimeEnv>,
+    now: Micros,
+    functions: Vec<Arc<TableFunction>>,
+) -> SessionState {
+    let builder = builder(runtime, env).with_scalar_functions(scalar_functions());
+    at_instant(builder.with_table_function_list(functions).build(), now)
 }
 
 fn strangers_state(
     runtime: &QueryRuntime,
     env: Arc<RuntimeEnv>,
     now: Micros,
-    catalogs: Arc<dyn CatalogProviderList>,
+    (catalogs, functions): (Arc<dyn CatalogProviderList>, Vec<Arc<TableFunction>>),
 ) -> SessionState {
     let mut allowed = scalar_functions();
     allowed.retain(|function| !capped::WITHHELD.contains(&function.name()));
     // The catalogue is that of the shipped session; a fresh one would take its place.
     let config = runtime.config().with_create_default_catalog_and_schema(false);
     let builder = builder(runtime, env).with_config(config).with_scalar_functions(allowed);
-    let mut state = builder.with_catalog_list(catalogs).build();
+    let mut state = builder.with_catalog_list(catalogs).with_table_function_list(functions).build();
     state.config_mut().options_mut().execution.enable_recursive_ctes = false;
     at_instant(state, now)
 }

@@ -9,13 +9,13 @@ use std::ops::ControlFlow;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
     Expr, GroupByExpr, ObjectName, ObjectNamePart, Query, Select, SetExpr, Statement as SqlStatement, TableFactor,
-    Value, Visit, Visitor,
+    Visit, Visitor,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::header::AS_OF;
+use super::condition::bounded;
 use crate::error::{Error, Result};
 use crate::limits::{SQL_BYTES, SQL_DEPTH, SQL_OPERATORS};
 
@@ -29,6 +29,8 @@ pub const SQL_ARMS: usize = 200;
 pub const SQL_IN_LIST: usize = 4 * 1024;
 /// Tables and SELECTs that a text holds once its common table expressions and views are written out.
 pub const SQL_PARTS: u64 = 1_000;
+/// Functions that stand in FROM, and for how many tables each counts: a call reads the evidence twice.
+pub const TABLE_FUNCTIONS: [(&str, u64); 1] = [("blast_radius", 100)];
 /// Grouping sets of one GROUP BY: a cube over n columns has 2^n.
 pub const SQL_GROUPING_SETS: usize = 64;
 /// Parts of one dotted name.
@@ -173,7 +175,7 @@ fn literal_bytes(token: &Token) -> Option<usize> {
     })
 }
 
-fn too_many(what: &str, found: usize, bound: usize) -> Error {
+pub(super) fn too_many(what: &str, found: usize, bound: usize) -> Error {
     Error::limit(format!("the SQL has {found} {what}, the limit is {bound}; split it or write it shorter"))
 }
 
@@ -222,7 +224,7 @@ fn only_queries() -> Error {
 /// Recursion, writing inside a query, unknown tables, too much after expansion.
 pub fn check_statement(statement: &Statement, tables: &dyn Tables) -> Result<()> {
     let query = query_of(statement)?;
-    let mut walk = Walk { tables, frames: vec![Frame::default()], unnests: 0 };
+    let mut walk = Walk { tables, frames: vec![Frame::default()], unnests: 0, is_call: false };
     match query.visit(&mut walk) {
         ControlFlow::Break(refusal) => Err(refusal),
         ControlFlow::Continue(()) => Ok(()),
@@ -233,6 +235,8 @@ struct Walk<'a> {
     tables: &'a dyn Tables,
     frames: Vec<Frame>,
     unnests: usize,
+    /// The table that is visited next has arguments.
+    is_call: bool,
 }
 
 /// A query being visited: the tables it reads so far and its common table expressions.
@@ -248,9 +252,9 @@ struct CommonTable {
     weight: Option<u64>,
 }
 
-type Step = ControlFlow<Error>;
+pub(super) type Step = ControlFlow<Error>;
 
-fn refuse(message: impl Into<String>) -> Step {
+pub(super) fn refuse(message: impl Into<String>) -> Step {
     ControlFlow::Break(Error::invalid(message))
 }
 
@@ -336,7 +340,13 @@ impl Visitor for Walk<'_> {
     }
 
     fn pre_visit_relation(&mut self, name: &ObjectName) -> Step {
+        let is_call = std::mem::take(&mut self.is_call);
         let weight = match name.0.as_slice() {
+            [ObjectNamePart::Identifier(part)] if is_call => {
+                let function =
+                    TABLE_FUNCTIONS.iter().find(|(name, _)| part.quote_style.is_none() && *name == part.value);
+                function.map(|(_, weight)| *weight)
+            }
             [ObjectNamePart::Identifier(part)] => {
                 let name =
                     if part.quote_style.is_some() { part.value.clone() } else { part.value.to_ascii_lowercase() };
@@ -356,22 +366,17 @@ impl Visitor for Walk<'_> {
             T::Table { version: Some(_), .. } => {
                 refuse("a query reads the as-of point of its session, no version of a table")
             }
-            T::Table { .. } | T::Derived { .. } | T::NestedJoin { .. } | T::UNNEST { .. } => Step::Continue(()),
-            _ => refuse("in FROM stand tables, sub-queries and unnest(...) only"),
+            T::Table { args, .. } => {
+                self.is_call = args.is_some();
+                Step::Continue(())
+            }
+            T::Derived { .. } | T::NestedJoin { .. } | T::UNNEST { .. } => Step::Continue(()),
+            _ => refuse("in FROM stand tables, sub-queries, unnest(...) and blast_radius(...) only"),
         }
     }
 
     fn pre_visit_expr(&mut self, expr: &Expr) -> Step {
         match expr {
-            Expr::InList { list, .. } if list.len() > SQL_IN_LIST => {
-                ControlFlow::Break(too_many("entries in an IN list", list.len(), SQL_IN_LIST))
-            }
-            Expr::Value(value) => match &value.value {
-                Value::Placeholder(name) if name.trim_start_matches('$') != AS_OF => {
-                    refuse(format!("parameter {name} has no value here; only $as_of has one"))
-                }
-                _ => Step::Continue(()),
-            },
             Expr::Function(function) if is_unnest(&function.name) => {
                 self.unnests += 1;
                 if self.unnests > 1 {
@@ -379,7 +384,7 @@ impl Visitor for Walk<'_> {
                 }
                 Step::Continue(())
             }
-            _ => Step::Continue(()),
+            other => bounded(other),
         }
     }
 
@@ -434,6 +439,12 @@ mod tests {
         ("select * from read_parquet('x')", "no table"),
         ("select * from generate_series(1, 1000000000000)", "no table"),
         ("select * from range(1, 1000000000000)", "no table"),
+        ("select * from blast_radius", "no table"),
+        ("select * from \"blast_radius\"('true')", "no table"),
+        ("select * from events('true')", "no table"),
+        ("select * from blast_radius('seq in (select seq from events)')", "sub-query"),
+        ("select * from blast_radius('1=1) union select (1')", "no SQL"),
+        ("select * from blast_radius('true', 'yesterday')", "no instant"),
         ("select * from information_schema.tables", "no table"),
         ("select * from datafusion.public.evidence", "no table"),
         ("select * from nothing", "events, evidence"),

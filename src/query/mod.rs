@@ -6,8 +6,10 @@
 mod actions;
 pub mod answer;
 pub mod asof;
+pub mod blast;
 pub mod capped;
 pub mod catalogue;
+mod condition;
 pub mod engine;
 pub mod failure;
 pub mod files;

@@ -298,17 +298,15 @@ impl Views {
         if !(WINDOWED.contains(&name) || name == ALL_ACTIONS) || !is_shipped(view)? {
             return plan_named(state, view, &Bound::default()).await;
         }
-        let (snapshot, size) = &self.evidence;
-        let open = async || ActionsTable::open(snapshot, *size, self.folder.as_deref()).await.map(Arc::new);
         if name == ALL_ACTIONS {
-            return self.actions.get_or_try_init(open).await?.plan(state, view, None);
+            return self.folded().await?.plan(state, view, None);
         }
         if known.is_none() && !matches!(self.scope, Scope::Everything) {
-            let actions = self.actions.get_or_try_init(open).await?.reading()?;
+            let actions = self.folded().await?.reading()?;
             *known = self.restriction(state, &actions).await?;
         }
         if name == ACTIONS {
-            let actions = self.actions.get_or_try_init(open).await?;
+            let actions = self.folded().await?;
             return actions.plan(state, view, known.as_ref());
         }
         let plan = plan_named(state, view, &Bound::default()).await?;
@@ -317,7 +315,7 @@ impl Views {
         let restricted = match name {
             ACTION_EVENTS => {
                 // Some action may have lasted long: of that time, the others' events are not asked for.
-                let table = self.actions.get_or_try_init(open).await?.reading()?;
+                let table = self.folded().await?.reading()?;
                 let actions = table
                     .filter(restriction.of_actions())
                     .and_then(|actions| actions.project([ident(ACTION_ID)])?.alias("asked_for")?.build());
@@ -335,6 +333,16 @@ impl Views {
 }
 
 impl Views {
+    /// The folded actions of the first so many events, read or made when first asked for.
+    ///
+    /// # Errors
+    /// When evidence or projection cannot be read.
+    pub(super) async fn folded(&self) -> Result<Arc<ActionsTable>> {
+        let (snapshot, size) = &self.evidence;
+        let open = async || ActionsTable::open(snapshot, *size, self.folder.as_deref()).await.map(Arc::new);
+        self.actions.get_or_try_init(open).await.cloned()
+    }
+
     /// What of the evidence belongs to the scope, given a scan of folded actions; `None` where all does.
     async fn restriction(&self, state: &SessionState, actions: &LogicalPlanBuilder) -> Result<Option<Restriction>> {
         match self.scope {

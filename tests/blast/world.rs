@@ -49,7 +49,8 @@ pub struct World {
     pub depth: Option<u32>,
 }
 
-fn json_of(fact: &Fact) -> String {
+/// The event as a source would send it.
+pub fn json_of(fact: &Fact) -> String {
     let mut map = Map::new();
     let [system, record_type, record_id, field] = fact.target;
     for (name, word) in [

@@ -1,0 +1,269 @@
+//! `probity incident scope` and `probity incident plan`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::{Global, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
+use super::output::{Output, thousands};
+use super::{Answer, open, session};
+use crate::blast::{Cell, Plan, Radius};
+use crate::error::{Error, Result};
+use crate::incident::plan::{Written, remedies, to_csv, to_json, to_ndjson};
+use crate::incident::{self, Scoped};
+use crate::query::answer::Limits;
+use crate::query::blast::{Selector, read_instant};
+use crate::query::engine::Engine;
+use crate::query::objects::{Row, count, rows, text};
+
+/// Cells shown to a person; JSON and SQL have all.
+const SHOWN: usize = 20;
+/// Characters of a value shown in the table.
+const VALUE_CHARS: usize = 24;
+
+fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
+    let instant = |text: &Option<String>| text.as_deref().map(read_instant).transpose();
+    let (from, to) = (instant(&window.from)?, instant(&window.to)?);
+    if from.zip(to).is_some_and(|(from, to)| from >= to) {
+        return Err(Error::invalid("--from is not before --to; the window holds no instant"));
+    }
+    let (predicate, environment) = (predicate.to_owned(), window.environment.clone());
+    Ok(Selector { predicate, from, to, environment, depth: window.depth })
+}
+
+/// Scopes an incident.
+///
+/// # Errors
+/// When the predicate is none, a bound is met, or the store fails.
+pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> Result<Answer> {
+    let selector = selector(&args.predicate, &args.window)?;
+    let store = open(global).await?;
+    let engine = session(global, &store).await?;
+    let scoped = incident::scope(&store, &engine, &selector).await?;
+    let mut document = if out.is_json { scoped.to_json() } else { Value::Null };
+    match &args.why {
+        None => {
+            tell(&scoped, out);
+            show(&scoped.radius, out)?;
+        }
+        Some(key) => {
+            let mut chains = Vec::new();
+            for cell in scoped.cells_of(key)? {
+                chains.push(chain(&scoped, cell, &engine).await?);
+            }
+            chains.iter().try_for_each(|chain| out.result(&chain_in_words(chain)))?;
+            if out.is_json {
+                document["why"] = chains.into();
+            }
+        }
+    }
+    out.json(&document)?;
+    Ok(Answer::Done)
+}
+
+/// Says what was found, most important first.
+fn tell(scoped: &Scoped, out: &Output) {
+    let radius = &scoped.radius;
+    if radius.direct_actions == 0 {
+        out.say("the predicate picks no action; look at its window, its environment and its spelling");
+        return;
+    }
+    let number = |n: usize| thousands(n as u64);
+    out.say(&format!(
+        "{} {} records are affected, {} cells, by {} actions that the predicate picks and {} that read what they wrote",
+        scoped.certainty(),
+        number(radius.record_keys().len()),
+        number(radius.cells.len()),
+        thousands(radius.direct_actions),
+        thousands(radius.derived_actions)
+    ));
+    let states = radius.states().into_iter().filter(|(_, n)| *n > 0);
+    let states: Vec<String> =
+        states.map(|(state, n)| format!("{} {}", thousands(n), state.name().replace('_', " "))).collect();
+    if !states.is_empty() {
+        out.say(&format!("cells: {}", states.join(", ")));
+    }
+    let (external, people) = (radius.external().count(), &radius.people);
+    out.say(&format!(
+        "{} further records exposed; {} actions with external effects; {} persons, {} approvers, {} segments \
+         concerned; the spread went {} steps",
+        number(radius.exposed.len()),
+        number(external),
+        number(people.subjects.len()),
+        number(people.approvers.len()),
+        number(people.segments.len()),
+        radius.max_depth
+    ));
+    for amount in &radius.amounts {
+        let currency = amount.currency.as_deref().unwrap_or("without currency");
+        let (total, applied, actions) = (&amount.total, &amount.applied, thousands(amount.actions));
+        out.say(&format!("amounts: {total} {currency} in {actions} actions, {applied} of it applied"));
+    }
+    for doubt in scoped.doubts() {
+        out.say(&format!("not certain: {doubt}"));
+    }
+    out.say(&format!("affected records SHA-256 {} over {} events", radius.affected_sha256(), scoped.size));
+}
+
+/// The first cells as a table.
+fn show(radius: &Radius, out: &Output) -> Result<()> {
+    let value = |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), short);
+    let line = |cell: &Cell| {
+        [
+            short(&cell.record.key()),
+            cell.field.as_deref().map_or_else(String::new, short),
+            cell.state.name().to_owned(),
+            cell.depth.to_string(),
+            value(&cell.old_value),
+            value(&cell.bad_value),
+            value(&cell.current_value),
+            cell.flags.names().join(" "),
+        ]
+    };
+    if radius.cells.is_empty() {
+        return Ok(());
+    }
+    let head = ["record", "field", "state", "depth", "old", "bad", "now", "flags"].map(str::to_owned);
+    let lines: Vec<[String; 8]> = std::iter::once(head).chain(radius.cells.iter().take(SHOWN).map(line)).collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 8] = std::array::from_fn(width);
+    for line in &lines {
+        let cells = line.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        out.result(cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    if radius.cells.len() > SHOWN {
+        let more = thousands((radius.cells.len() - SHOWN) as u64);
+        out.say(&format!("and {more} more cells; --json has all, and so has select * from blast_radius('...')"));
+    }
+    Ok(())
+}
+
+/// `text` on one line and not too long.
+fn short(text: &str) -> String {
+    let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown: String = chars.by_ref().take(VALUE_CHARS).collect();
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// The events by which `cell` came into the set.
+async fn chain(scoped: &Scoped, cell: &Cell, engine: &Engine) -> Result<Value> {
+    let mut chain = scoped.why(cell);
+    let steps = scoped.radius.why(cell);
+    let seqs: Vec<String> = steps.iter().map(|step| step.seq.to_string()).collect();
+    let mut events: Vec<Row> = Vec::new();
+    for some in seqs.chunks(1_000) {
+        let sql = format!(
+            "select seq, event_id, event_type, cast(occurred_at as varchar) as occurred_at, actor_id, system, \
+             record_type, record_id, field, old_value, new_value, outcome from events where seq in ({})",
+            some.join(", ")
+        );
+        events.extend(rows(&engine.sql(&sql, Limits::default()).await?)?);
+    }
+    if let Some(steps) = chain.get_mut("steps").and_then(Value::as_array_mut) {
+        for step in steps {
+            let seq = step.get("seq").and_then(Value::as_u64);
+            let event = events.iter().find(|event| count(event, "seq") == seq);
+            step["event"] = event.map_or(Value::Null, |event| Value::Object(event.clone()));
+        }
+    }
+    Ok(chain)
+}
+
+fn chain_in_words(chain: &Value) -> String {
+    let word = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let field = chain.get("field").and_then(Value::as_str).map_or_else(String::new, |field| format!(" {field}"));
+    let mut words = format!("{}{field}", word(chain, "record"));
+    for step in chain.get("steps").and_then(Value::as_array).into_iter().flatten() {
+        let Some(event) = step.get("event").and_then(Value::as_object) else { continue };
+        let part = |name: &str| text(event, name);
+        words.push_str(&format!(
+            "\n  {} {} {} at {} by {}: {} of {}/{}/{} {}",
+            step["seq"],
+            word(step, "role"),
+            part("event_type"),
+            part("occurred_at"),
+            if part("actor_id").is_empty() { "?" } else { part("actor_id") },
+            word(step, "action_id"),
+            part("system"),
+            part("record_type"),
+            part("record_id"),
+            part("field")
+        ));
+        if !(part("old_value").is_empty() && part("new_value").is_empty()) {
+            words.push_str(&format!(", `{}` became `{}`", short(part("old_value")), short(part("new_value"))));
+        }
+    }
+    words
+}
+
+/// Makes a recovery plan, or checks one.
+///
+/// # Errors
+/// When the predicate is none, a bound is met, the file cannot be read or written, or the store fails.
+pub async fn plan(global: &Global, args: &IncidentPlanArgs, out: &Output) -> Result<Answer> {
+    if let Some(file) = &args.check {
+        return check(global, file, out).await;
+    }
+    let selector = selector(args.predicate.as_deref().unwrap_or_default(), &args.window)?;
+    let store = open(global).await?;
+    let engine = session(global, &store).await?;
+    let scoped = incident::scope(&store, &engine, &selector).await?;
+    let plan = Plan::of(&scoped.radius);
+    let document = to_json(&scoped, &plan)?;
+    let remedies: Vec<String> =
+        remedies(&plan).into_iter().map(|(remedy, n)| format!("{} {}", thousands(n), remedy.name())).collect();
+    let certainty = scoped.certainty();
+    out.say(&format!("{certainty} {} cells: {}", thousands(plan.rows.len() as u64), remedies.join(", ")));
+    out.say(&format!("plan SHA-256 {}; check it before you apply it: probity incident plan --check", plan.plan_sha256));
+    if let Some(target) = &args.out {
+        write(target, &plan, &document, out)?;
+    }
+    out.json(&document)?;
+    Ok(Answer::Done)
+}
+
+fn write(target: &Path, plan: &Plan, document: &Value, out: &Output) -> Result<()> {
+    let put = |path: &Path, text: &str| {
+        fs::write(path, text)
+            .map_err(|e| Error::unavailable(format!("cannot write {}", path.display())).because(e))
+            .map(|()| out.say(&format!("wrote {}", path.display())))
+    };
+    match target.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => return put(target, &format!("{document}\n")),
+        Some("ndjson") => return put(target, &to_ndjson(plan)?),
+        _ => {}
+    }
+    fs::create_dir_all(target)
+        .map_err(|e| Error::unavailable(format!("cannot make the folder {}", target.display())).because(e))?;
+    put(&target.join("plan.json"), &format!("{document}\n"))?;
+    to_csv(plan).iter().try_for_each(|(name, text)| put(&target.join(name), text))
+}
+
+/// Says whether the plan in `file` still holds.
+async fn check(global: &Global, file: &Path, out: &Output) -> Result<Answer> {
+    let text = fs::read_to_string(file)
+        .map_err(|e| Error::not_found(format!("cannot read the plan {}", file.display())).because(e))?;
+    let written = Written::parse(&text)?;
+    let store = open(global).await?;
+    let engine = session(global, &store).await?;
+    let scoped = incident::scope(&store, &engine, &written.selector()?).await?;
+    let now = Plan::of(&scoped.radius);
+    let changed = written.changed(&now)?;
+    let is_stale = !changed.is_empty() || !written.has_hash_of(&now);
+    if is_stale {
+        let n = thousands(changed.len() as u64);
+        out.say(&format!("stale: {n} cells are not as the plan says; make a new one"));
+        changed.iter().take(SHOWN).try_for_each(|key| out.result(key))?;
+        if changed.len() > SHOWN {
+            out.say("and more; --json names all");
+        }
+    } else {
+        out.say(&format!("the plan holds: its {} cells are as it says", thousands(now.rows.len() as u64)));
+    }
+    out.json(&json!({"is_stale": is_stale, "changed": changed, "plan_sha256": now.plan_sha256}))?;
+    Ok(if is_stale { Answer::NotAll } else { Answer::Done })
+}
