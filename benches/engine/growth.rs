@@ -60,7 +60,7 @@ fn draw(curves: &Curves, out: &Path) -> Result<(), Box<dyn std::error::Error>> {
     chart
         .configure_mesh()
         .x_desc("events")
-        .x_label_formatter(&|events| millions(*events))
+        .x_label_formatter(&|events| if events.log10().fract() == 0.0 { millions(*events) } else { String::new() })
         .y_label_formatter(&|ms| if *ms >= 1000.0 { format!("{} s", ms / 1000.0) } else { format!("{ms} ms") })
         .light_line_style(WHITE)
         .draw()?;

@@ -2,14 +2,16 @@
 //!
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
-//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, plot. Each measurement is one line of JSON on
-//! standard output; words go to standard error. Nothing here passes or fails: a run is kept in `benches/runs/` with
-//! machine, command and versions, and compared by people. `benches/compare/` puts other engines beside it.
+//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, plot.
+//! Each measurement is one line of JSON on standard output; words go to standard error. Nothing here passes or fails: a
+//! run is kept in `benches/runs/` with machine, command and versions, and compared by people. `benches/compare/` puts
+//! other engines beside it.
 
 mod growth;
 mod measure;
 mod proving;
 mod questions;
+mod scoping;
 mod writing;
 
 use std::path::PathBuf;
@@ -39,7 +41,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {
         eprintln!(
-            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, plot \
+            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, plot \
              (see benches/engine/main.rs)"
         );
         return;
@@ -59,6 +61,7 @@ fn main() {
             "verify" => proving::verify(&ask).await,
             "prove" => proving::prove(&ask).await,
             "pack" => proving::pack(&ask).await,
+            "scope" => scoping::scope(&ask).await,
             "plot" => growth::plot(&ask),
             "report" => questions::report(&ask).await,
             other => eprintln!("there is no work `{other}`"),

@@ -22,13 +22,16 @@ use serde_json::json;
 use crate::Ask;
 use crate::measure::{line, peak_mib, times};
 
-struct Opened {
+/// The store that is named, at this moment.
+pub struct Opened {
     runtime: Arc<QueryRuntime>,
-    snapshot: Snapshot,
+    /// All of it.
+    pub snapshot: Snapshot,
     as_of: AsOf,
 }
 
-async fn opened(ask: &Ask) -> Opened {
+/// Opens the store that is named.
+pub async fn opened(ask: &Ask) -> Opened {
     let store = open_store(ask).await;
     let snapshot = store.snapshot().await.expect("a snapshot");
     let as_of = AsOf { size: snapshot.size, at: Clock::system().now() };
@@ -47,7 +50,8 @@ pub async fn open_store(ask: &Ask) -> Store {
 }
 
 impl Opened {
-    async fn engine(&self) -> Engine {
+    /// A session over it.
+    pub async fn engine(&self) -> Engine {
         Engine::new(&self.runtime, &self.snapshot, self.as_of).await.expect("a session")
     }
 }

@@ -13,8 +13,9 @@ use serde::Serialize;
 use super::{Order, month_span};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
-use crate::event::{Column, Rows, parse};
+use crate::event::{Column, Rows};
 use crate::ingest::writer::Writer;
+use crate::query::blast::read_instant;
 use crate::store::{Store, parquet};
 
 const HELD: &str = "evidence.held";
@@ -101,19 +102,8 @@ impl Hold {
 }
 
 fn span_of(selection: &Selection) -> Result<(Micros, Micros)> {
-    let instant = |text: &Option<String>, otherwise: Micros| match text {
-        // A day is its first instant.
-        Some(text) if text.len() == 10 => read_instant(&format!("{text}T00:00:00Z")),
-        Some(text) => read_instant(text),
-        None => Ok(otherwise),
-    };
+    let instant = |text: &Option<String>, otherwise: Micros| text.as_deref().map_or(Ok(otherwise), read_instant);
     Ok((instant(&selection.from, Micros::MIN)?, instant(&selection.to, Micros::MAX)?))
-}
-
-fn read_instant(text: &str) -> Result<Micros> {
-    parse::instant(text).map_err(|reason| {
-        Error::invalid(format!("`{text}` is no instant ({reason}); write 2026-03-01 or 2026-03-01T09:00:00Z"))
-    })
 }
 
 /// How many events a hold is about now.
