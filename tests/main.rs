@@ -27,6 +27,7 @@ mod proofs;
 mod races;
 mod real_log;
 mod receipts;
+mod register;
 mod rotation;
 mod s3;
 mod store;

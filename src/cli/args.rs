@@ -9,7 +9,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod incident;
 
-pub use incident::{IncidentCommand, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
+pub use incident::{
+    IncidentCloseArgs, IncidentCommand, IncidentFacts, IncidentIdArgs, IncidentOpenArgs, IncidentPlanArgs,
+    IncidentReportArgs, IncidentScopeArgs, IncidentUpdateArgs, WindowArgs,
+};
 
 /// The evidence engine for AI agents that change business records.
 #[derive(Debug, Parser)]
@@ -80,7 +83,7 @@ pub enum Command {
     /// Write a governance report
     #[command(subcommand)]
     Report(ReportCommand),
-    /// Scope an incident: what bad actions reached, and how to recover from it
+    /// Work on an incident: what bad actions reached, how to recover from it, who has done what about it
     #[command(subcommand)]
     Incident(IncidentCommand),
     /// Verify the store against its signed ledger, or an evidence pack against a public key

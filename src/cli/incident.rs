@@ -1,4 +1,4 @@
-//! `probity incident scope` and `probity incident plan`.
+//! `probity incident scope` and `probity incident plan`; the register is in `register`.
 
 use std::fs;
 use std::path::Path;
@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use super::args::{Global, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
 use super::output::{Output, thousands};
-use super::{Answer, open, session};
+use super::{Answer, open, person, session};
 use crate::blast::{Cell, Plan, Radius};
 use crate::error::{Error, Result};
 use crate::incident::plan::{Written, remedies, to_csv, to_json, to_ndjson};
-use crate::incident::{self, Scoped};
+use crate::incident::{self, Scoped, record, register};
 use crate::query::answer::Limits;
 use crate::query::blast::{Selector, read_instant};
 use crate::query::engine::Engine;
@@ -22,7 +22,11 @@ const SHOWN: usize = 20;
 /// Characters of a value shown in the table.
 const VALUE_CHARS: usize = 24;
 
-fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
+/// The selector that options name.
+///
+/// # Errors
+/// When an instant is none, or the window is empty.
+pub fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
     let instant = |text: &Option<String>| text.as_deref().map(read_instant).transpose();
     let (from, to) = (instant(&window.from)?, instant(&window.to)?);
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
@@ -37,7 +41,10 @@ fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
 /// # Errors
 /// When the predicate is none, a bound is met, or the store fails.
 pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> Result<Answer> {
-    let selector = selector(&args.predicate, &args.window)?;
+    if let Some(id) = &args.incident {
+        return freeze(global, (id.as_str(), args.by.as_deref()), out).await;
+    }
+    let selector = selector(args.predicate.as_deref().unwrap_or_default(), &args.window)?;
     let store = open(global).await?;
     let engine = session(global, &store).await?;
     let scoped = incident::scope(&store, &engine, &selector).await?;
@@ -60,6 +67,45 @@ pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> R
     }
     out.json(&document)?;
     Ok(Answer::Done)
+}
+
+/// Scopes an incident anew, freezes the result, and tells what has changed.
+async fn freeze(global: &Global, (id, by): (&str, Option<&str>), out: &Output) -> Result<Answer> {
+    if global.as_of.is_some() {
+        return Err(Error::invalid("--incident freezes what is known now; leave --as-of out"));
+    }
+    let store = open(global).await?;
+    let engine = session(global, &store).await?;
+    let record = record::one(&engine, id).await?;
+    let (scoped, frozen) = register::freeze(&store, &engine, &record, &person(by)?).await?;
+    tell(&scoped, out);
+    let difference = record.scopes.last().map(|last| frozen.difference(last));
+    out.say(&format!("event {} freezes this as version {} of the scope of {id}", frozen.seq, frozen.version));
+    if let Some(difference) = &difference {
+        out.say(&change_in_words(difference));
+    }
+    let mut document = if out.is_json { scoped.to_json() } else { Value::Null };
+    if out.is_json {
+        document["incident_id"] = id.into();
+        document["scope_version"] = frozen.version.into();
+        document["seq"] = frozen.seq.into();
+        document["difference"] = difference.into();
+    }
+    out.json(&document)?;
+    Ok(Answer::Done)
+}
+
+fn change_in_words(difference: &Value) -> String {
+    let counts = difference["counts"].as_object().into_iter().chain(difference["states"].as_object()).flatten();
+    let moved = counts.filter_map(|(name, n)| Some((name, n.as_i64().filter(|n| *n != 0)?)));
+    let moved: Vec<String> = moved.map(|(name, n)| format!("{} {n:+}", name.replace('_', " "))).collect();
+    let set = if difference["is_affected_changed"] == true {
+        "the affected records are others"
+    } else {
+        "the affected records are the same"
+    };
+    let counts = if moved.is_empty() { "no count has changed".to_owned() } else { moved.join(", ") };
+    format!("since version {}: {set}; {counts}", difference["since_version"])
 }
 
 /// Says what was found, most important first.

@@ -9,6 +9,7 @@ mod custody;
 mod demo;
 mod export;
 mod incident;
+mod incident_report;
 mod ingest;
 mod input;
 mod key;
@@ -18,6 +19,7 @@ pub mod output;
 mod policy;
 mod prove;
 mod query;
+mod register;
 mod report;
 mod simulate;
 mod verify;
@@ -101,6 +103,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
             | Command::Demo(_)
             | Command::Simulate(_)
             | Command::Policy(PolicyCommand::Apply(_))
+            | Command::Incident(IncidentCommand::Open(_) | IncidentCommand::Update(_) | IncidentCommand::Close(_))
             | Command::Witness(_)
             | Command::Key(KeyCommand::Rotate(_))
     );
@@ -123,6 +126,12 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Policy(PolicyCommand::Check(args)) => policy::check(global, args, out).await,
         Command::Incident(IncidentCommand::Scope(args)) => incident::scope(global, args, out).await,
         Command::Incident(IncidentCommand::Plan(args)) => incident::plan(global, args, out).await,
+        Command::Incident(IncidentCommand::Open(args)) => register::open(global, args, out).await,
+        Command::Incident(IncidentCommand::Update(args)) => register::update(global, args, out).await,
+        Command::Incident(IncidentCommand::Close(args)) => register::close(global, args, out).await,
+        Command::Incident(IncidentCommand::List) => register::list(global, out).await,
+        Command::Incident(IncidentCommand::Show(args)) => register::show(global, args, out).await,
+        Command::Incident(IncidentCommand::Report(args)) => incident_report::run(global, args, out).await,
         Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
         Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof(args, out),

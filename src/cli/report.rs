@@ -99,7 +99,11 @@ pub async fn write_monthly(engine: &Engine, request: &monthly::Request, director
     Ok((write(&report, directory)?, report))
 }
 
-fn write(report: &Report, directory: &Path) -> Result<PathBuf> {
+/// Writes the files of `report`; gives the page.
+///
+/// # Errors
+/// When they cannot be written.
+pub fn write(report: &Report, directory: &Path) -> Result<PathBuf> {
     let name = |rest: &str| directory.join(format!("{}{rest}", report.name));
     let put = |path: &Path, text: &str| {
         std::fs::write(path, text)

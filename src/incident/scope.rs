@@ -5,8 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::blast::{Cell, Radius, Role};
-use crate::clock::rfc3339;
+use super::record::selector_as_json;
+use crate::blast::{Cell, Radius, Role, State};
+use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
 use crate::query::blast::{Reached, Selector};
@@ -111,6 +112,26 @@ impl Scoped {
         all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
     }
 
+    /// Cells in `state`.
+    pub fn cells_in(&self, state: State) -> u64 {
+        self.radius.cells.iter().filter(|cell| cell.state == state).count() as u64
+    }
+
+    /// Cells in which the bad value stands.
+    pub fn still_wrong(&self) -> u64 {
+        self.cells_in(State::StillWrong)
+    }
+
+    /// Cells whose value no write to the cell brings back: deleted, or irreversible.
+    pub fn lost(&self) -> u64 {
+        self.cells_in(State::Deleted) + self.cells_in(State::Irreversible)
+    }
+
+    /// When the first bad write happened.
+    pub fn first_bad_at(&self) -> Option<Micros> {
+        self.radius.cells.iter().filter_map(|cell| cell.first_bad_at).min()
+    }
+
     /// "exactly" or "at least".
     pub fn certainty(&self) -> &'static str {
         if self.doubts().is_empty() { "exactly" } else { "at least" }
@@ -155,17 +176,13 @@ impl Scoped {
         json!({"record": cell.record.key(), "field": cell.field, "steps": steps.collect::<Vec<_>>()})
     }
 
-    /// Selector and point, as JSON: what is needed to make the scope again.
+    /// The selector, as JSON: what is needed to make the scope again.
     pub fn basis(&self) -> Value {
-        let selector = &self.selector;
-        json!({
-            "where": selector.predicate, "from": selector.from.map(rfc3339), "to": selector.to.map(rfc3339),
-            "environment": selector.environment, "depth": selector.depth,
-        })
+        selector_as_json(&self.selector)
     }
 
-    /// The scope as JSON; the keys are those of the interface, and more.
-    pub fn to_json(&self) -> Value {
+    /// The scope without its records and persons, as JSON: what is frozen with an incident.
+    pub fn summary(&self) -> Value {
         let radius = &self.radius;
         let states: serde_json::Map<String, Value> =
             radius.states().into_iter().map(|(state, n)| (state.name().to_owned(), n.into())).collect();
@@ -192,10 +209,17 @@ impl Scoped {
                 "uncertain_cells": uncertainty.uncertain_cells,
             },
             "amounts": radius.amounts,
-            "people": radius.people,
-            "exposed": radius.exposed,
-            "items": radius.cells.iter().map(|cell| item(cell, radius)).collect::<Vec<_>>(),
         })
+    }
+
+    /// The scope as JSON; the keys are those of the interface, and more.
+    pub fn to_json(&self) -> Value {
+        let radius = &self.radius;
+        let mut whole = self.summary();
+        whole["people"] = json!(radius.people);
+        whole["exposed"] = json!(radius.exposed);
+        whole["items"] = radius.cells.iter().map(|cell| item(cell, radius)).collect();
+        whole
     }
 }
 

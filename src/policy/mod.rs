@@ -201,7 +201,7 @@ fn default_severity() -> String {
 }
 
 /// How grave an incident is.
-const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
+pub const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 /// What the numbers must show before a workflow goes one level up.
 const PROMOTION: [&str; 4] =
     ["min_decisions", "min_approval_rate", "max_false_discovery_rate", "min_approval_coverage"];

@@ -2,7 +2,7 @@
 //!
 //! In: an engine over one prefix of the evidence and a dashboard that says what to show. Out: self-contained
 //! HTML with SVG charts, the same numbers as JSON, tables as CSV. Invariant: a page computes no number; what
-//! it shows is an answer of a query that its appendix prints.
+//! it shows is an answer of a query that its appendix prints, or, of an incident, what its account holds.
 
 pub mod batch;
 mod canvas;
@@ -15,6 +15,7 @@ pub mod format;
 pub mod gather;
 pub mod ground;
 pub mod html;
+pub mod incident;
 pub mod issued;
 pub mod monthly;
 pub mod period;

@@ -7,10 +7,23 @@ use clap::{Args, Subcommand};
 /// `incident`.
 #[derive(Debug, Subcommand)]
 pub enum IncidentCommand {
-    /// What the actions that a predicate picks have reached: records, cells and their states now
+    /// What the actions that a predicate picks have reached: records, cells and their states now; with --incident
+    /// freeze that as a new version of the incident's scope
     Scope(IncidentScopeArgs),
     /// What to do about each cell, for the change path of the business system; or whether such a plan still holds
     Plan(IncidentPlanArgs),
+    /// Open an incident: name what picks its bad actions, and freeze what they have reached so far
+    Open(IncidentOpenArgs),
+    /// State what has changed of an incident, or that a step is done; takes over a draft that a rule opened
+    Update(IncidentUpdateArgs),
+    /// Close an incident
+    Close(IncidentCloseArgs),
+    /// List the incidents
+    List,
+    /// Show an incident: what it reached, its seven steps, its clocks and deadlines
+    Show(IncidentIdArgs),
+    /// Write the report of an incident: HTML and JSON
+    Report(IncidentReportArgs),
 }
 
 /// Where and how far a predicate looks.
@@ -34,14 +47,20 @@ pub struct WindowArgs {
 #[derive(Debug, Args)]
 pub struct IncidentScopeArgs {
     /// Condition over the columns of events that picks the bad actions, e.g. "rule_version = 'r7'"
-    #[arg(long = "where", value_name = "PREDICATE")]
-    pub predicate: String,
+    #[arg(long = "where", value_name = "PREDICATE", required_unless_present = "incident")]
+    pub predicate: Option<String>,
     /// Where and how far it looks.
     #[command(flatten)]
     pub window: WindowArgs,
     /// Tell why this record is in the set: system/type/id or system/type/id/field
     #[arg(long, value_name = "RECORD")]
     pub why: Option<String>,
+    /// Scope this incident anew, freeze the result and tell what has changed since the last time
+    #[arg(long, value_name = "ID", conflicts_with_all = ["predicate", "why", "from", "to", "environment", "depth"])]
+    pub incident: Option<String>,
+    /// Who freezes it [default: the user of the operating system]
+    #[arg(long, value_name = "NAME", requires = "incident")]
+    pub by: Option<String>,
 }
 
 /// `incident plan`.
@@ -59,4 +78,114 @@ pub struct IncidentPlanArgs {
     /// Compare this plan (.json) with the evidence as it is now, and refuse it when a cell has changed since
     #[arg(long, value_name = "FILE", conflicts_with_all = ["predicate", "out", "from", "to", "environment", "depth"])]
     pub check: Option<PathBuf>,
+}
+
+/// What a person says of an incident.
+#[derive(Debug, Args)]
+pub struct IncidentFacts {
+    /// How bad it is [default when it is opened: medium]
+    #[arg(long, value_name = "S", value_parser = ["low", "medium", "high", "critical"])]
+    pub severity: Option<String>,
+    /// What kind it is; personal_data, serious_incident, death and widespread_infringement have deadlines of the law
+    #[arg(long, value_name = "C")]
+    pub class: Option<String>,
+    /// Who answers for it
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// The workflow that it is about, whose pause contains it
+    #[arg(long, value_name = "W")]
+    pub workflow: Option<String>,
+    /// When it was detected (RFC 3339) [default when it is opened: when it was known, else now]
+    #[arg(long, value_name = "WHEN")]
+    pub detected: Option<String>,
+    /// Since when the organisation is aware of it, from which deadlines run (RFC 3339) [default when it is opened:
+    /// when it was detected, else now]
+    #[arg(long, value_name = "WHEN")]
+    pub aware: Option<String>,
+    /// Who states this [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `incident open`.
+#[derive(Debug, Args)]
+pub struct IncidentOpenArgs {
+    /// What happened, on one line
+    #[arg(long, value_name = "TEXT")]
+    pub title: String,
+    /// Condition over the columns of events that picks the bad actions
+    #[arg(long = "where", value_name = "PREDICATE")]
+    pub predicate: String,
+    /// Where and how far it looks.
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// What else is said of it.
+    #[command(flatten)]
+    pub facts: IncidentFacts,
+}
+
+/// `incident update`.
+#[derive(Debug, Args)]
+pub struct IncidentUpdateArgs {
+    /// The incident
+    #[arg(value_name = "ID")]
+    pub incident: String,
+    /// What happened, on one line
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Condition over the columns of events that picks the bad actions; freezes a new scope, and so do the next three
+    #[arg(long = "where", value_name = "PREDICATE")]
+    pub predicate: Option<String>,
+    /// Events from this day or instant on (RFC 3339)
+    #[arg(long, value_name = "WHEN")]
+    pub from: Option<String>,
+    /// Events before this day or instant (RFC 3339)
+    #[arg(long, value_name = "WHEN")]
+    pub to: Option<String>,
+    /// Events of this environment
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// State that this step is done: pause, identify_records, roll_back, notify_owner, review_sources, add_guardrail,
+    /// sample; or notify_authority, which meets a deadline of the law
+    #[arg(long, value_name = "STEP")]
+    pub step: Option<String>,
+    /// Words about it
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// What else is said of it.
+    #[command(flatten)]
+    pub facts: IncidentFacts,
+}
+
+/// `incident close`.
+#[derive(Debug, Args)]
+pub struct IncidentCloseArgs {
+    /// The incident
+    #[arg(value_name = "ID")]
+    pub incident: String,
+    /// Why, on one line; it stays in the ledger for ever
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who closes it [default: the user of the operating system]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `incident show`.
+#[derive(Debug, Args)]
+pub struct IncidentIdArgs {
+    /// The incident
+    #[arg(value_name = "ID")]
+    pub incident: String,
+}
+
+/// `incident report`.
+#[derive(Debug, Args)]
+pub struct IncidentReportArgs {
+    /// The incident
+    #[arg(value_name = "ID")]
+    pub incident: String,
+    /// Where the files go [default: ./report]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
 }

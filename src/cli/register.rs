@@ -1,0 +1,217 @@
+//! `probity incident open`, `update`, `close`, `list` and `show`.
+
+use serde_json::{Value, json};
+
+use super::args::{Global, IncidentCloseArgs, IncidentFacts, IncidentIdArgs, IncidentOpenArgs, IncidentUpdateArgs};
+use super::incident::selector;
+use super::output::{Output, thousands};
+use super::{Answer, person, session};
+use crate::clock::{Micros, rfc3339};
+use crate::error::{Error, Result};
+use crate::incident::account::Account;
+use crate::incident::clocks::Deadline;
+use crate::incident::record::{self, Record};
+use crate::incident::register::{self, Change, Stated};
+use crate::incident::steps::{Progress, Step};
+use crate::query::blast::{Selector, read_instant};
+use crate::report::{format, incident};
+
+/// The part of a change that opening and updating share.
+fn change(facts: &IncidentFacts) -> Result<Change> {
+    let instant = |text: &Option<String>| -> Result<Option<Micros>> { text.as_deref().map(read_instant).transpose() };
+    Ok(Change {
+        severity: facts.severity.clone(),
+        class: facts.class.clone(),
+        owner: facts.owner.clone(),
+        workflow: facts.workflow.clone(),
+        detected_at: instant(&facts.detected)?,
+        aware_at: instant(&facts.aware)?,
+        ..Change::default()
+    })
+}
+
+/// Opens an incident.
+///
+/// # Errors
+/// When something given is wrong, a bound is met, or the store fails.
+pub async fn open(global: &Global, args: &IncidentOpenArgs, out: &Output) -> Result<Answer> {
+    let selector = selector(&args.predicate, &args.window)?;
+    let change = Change { title: Some(args.title.clone()), selector: Some(selector), ..change(&args.facts)? };
+    let by = person(args.facts.by.as_deref())?;
+    let store = super::open(global).await?;
+    let engine = session(global, &store).await?;
+    let stated = register::open(&store, &engine, &change, &by).await?;
+    out.say(&format!("event {} opens incident {}", stated.seq, stated.incident_id));
+    say_scope(&stated, out);
+    let id = &stated.incident_id;
+    out.say(&format!(
+        "keep its evidence with: probity hold --incident {id} --reason ..., and with one for its workflow"
+    ));
+    out.result(id)?;
+    out.json(&stated.to_json())?;
+    Ok(Answer::Done)
+}
+
+fn say_scope(stated: &Stated, out: &Output) {
+    let Some(frozen) = &stated.frozen else { return };
+    let number = |pointer: &str| thousands(frozen.scope.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
+    out.say(&format!(
+        "event {} freezes version {} of its scope: {} records, {} cells, {} of them still wrong",
+        frozen.seq,
+        frozen.version,
+        number("/records"),
+        number("/cells"),
+        number("/states/still_wrong")
+    ));
+}
+
+/// States what has changed of an incident.
+///
+/// # Errors
+/// When there is no such incident, it is closed, something given is wrong, or the store fails.
+pub async fn update(global: &Global, args: &IncidentUpdateArgs, out: &Output) -> Result<Answer> {
+    let by = person(args.facts.by.as_deref())?;
+    let mut change = change(&args.facts)?;
+    (change.title, change.step, change.note) = (args.title.clone(), args.step.clone(), args.note.clone());
+    let store = super::open(global).await?;
+    let engine = session(global, &store).await?;
+    let record = record::one(&engine, &args.incident).await?;
+    change.selector = changed_selector(&record, args)?;
+    let stated = register::update(&store, &engine, &record, (&change, by.as_str())).await?;
+    out.say(&format!("event {} states it of incident {}", stated.seq, stated.incident_id));
+    say_scope(&stated, out);
+    out.json(&stated.to_json())?;
+    Ok(Answer::Done)
+}
+
+/// The selector with what `args` give of it; none when they give nothing.
+fn changed_selector(record: &Record, args: &IncidentUpdateArgs) -> Result<Option<Selector>> {
+    let is_given = [&args.predicate, &args.from, &args.to, &args.environment].into_iter().any(|part| part.is_some());
+    if !is_given {
+        return Ok(None);
+    }
+    let mut selector = match (&record.selector, &args.predicate) {
+        (Some(known), None) => known.clone(),
+        (Some(known), Some(predicate)) => Selector { predicate: predicate.clone(), ..known.clone() },
+        (None, Some(predicate)) => Selector::new(predicate.clone()),
+        (None, None) => {
+            return Err(Error::invalid(
+                "nothing says what picks the bad actions of this incident; give it with --where",
+            ));
+        }
+    };
+    if let Some(from) = &args.from {
+        selector.from = Some(read_instant(from)?);
+    }
+    if let Some(to) = &args.to {
+        selector.to = Some(read_instant(to)?);
+    }
+    if let Some(environment) = &args.environment {
+        selector.environment = environment.clone();
+    }
+    if selector.from.zip(selector.to).is_some_and(|(from, to)| from >= to) {
+        return Err(Error::invalid("--from is not before --to; the window holds no instant"));
+    }
+    Ok(Some(selector))
+}
+
+/// Closes an incident.
+///
+/// # Errors
+/// When there is no such incident, it is closed already, or the store fails.
+pub async fn close(global: &Global, args: &IncidentCloseArgs, out: &Output) -> Result<Answer> {
+    let by = person(args.by.as_deref())?;
+    let store = super::open(global).await?;
+    let engine = session(global, &store).await?;
+    let record = record::one(&engine, &args.incident).await?;
+    let seq = register::close(&store, &record, &args.reason, &by).await?;
+    out.say(&format!("event {seq} closes incident {}", record.incident_id));
+    out.json(&json!({"incident_id": record.incident_id, "seq": seq}))?;
+    Ok(Answer::Done)
+}
+
+/// Lists the incidents.
+///
+/// # Errors
+/// When the store fails.
+pub async fn list(global: &Global, out: &Output) -> Result<Answer> {
+    let store = super::open(global).await?;
+    let engine = session(global, &store).await?;
+    let records = record::list(&engine).await?;
+    if records.is_empty() {
+        out.say("there is no incident");
+    }
+    for record in &records {
+        let title = record.title.as_deref().unwrap_or_default();
+        let severity = record.severity.as_deref().unwrap_or("no severity");
+        let (state, at) = (record.state.name(), rfc3339(record.opened_at));
+        out.result(&format!("{}  {state:6}  {severity:8}  {at}  {title}", record.incident_id))?;
+    }
+    out.json(&json!({"incidents": records.iter().map(Record::to_json).collect::<Vec<_>>()}))?;
+    Ok(Answer::Done)
+}
+
+/// Shows an incident: what it reached, how far its steps are, its clocks and deadlines.
+///
+/// # Errors
+/// When there is no such incident, a bound is met, or the store fails.
+pub async fn show(global: &Global, args: &IncidentIdArgs, out: &Output) -> Result<Answer> {
+    let store = super::open(global).await?;
+    let engine = session(global, &store).await?;
+    let record = record::one(&engine, &args.incident).await?;
+    let account = Account::of(&store, &engine, record).await?;
+    let document = account.to_json();
+    if !out.is_json {
+        tell(&account, &incident::headline(&document), out)?;
+    }
+    out.json(&document)?;
+    Ok(Answer::Done)
+}
+
+fn tell(account: &Account, headline: &str, out: &Output) -> Result<()> {
+    out.result(headline)?;
+    if let Some(title) = &account.record.title {
+        out.result(title)?;
+    }
+    account.steps.iter().try_for_each(|step| out.result(&step_in_words(step)))?;
+    match (account.is_paused(), account.seen.cells_after_pause) {
+        (Some(_), Some(cells @ 1..)) => {
+            out.result(&format!("{} cells were written wrongly after the pause", thousands(cells)))?;
+        }
+        (Some(false), _) => out.result("the workflow was resumed since")?,
+        _ => {}
+    }
+    for clock in &account.clocks {
+        out.result(&format!("{:8} {} ({})", clock.clock, format::hours(clock.hours()), clock.title))?;
+    }
+    account.deadlines.iter().try_for_each(|deadline| out.result(&deadline_in_words(deadline)))
+}
+
+fn step_in_words(step: &Step) -> String {
+    let mark = match step.state {
+        Progress::Done => "✓",
+        Progress::Open => "·",
+        Progress::NotKnown => "?",
+    };
+    let mut words = format!("{mark} {}", step.title);
+    if let Some(evidence) = &step.evidence {
+        let by = evidence.by.as_deref().map_or_else(String::new, |by| format!(" by {by}"));
+        words.push_str(&format!(" (event {}{by} at {})", evidence.seq, rfc3339(evidence.at)));
+    }
+    if let Some(note) = &step.note {
+        words.push_str(&format!(": {note}"));
+    }
+    words
+}
+
+fn deadline_in_words(deadline: &Deadline) -> String {
+    let (article, asks) = (deadline.article, deadline.asks);
+    let due = deadline.due_at.map_or_else(|| "not known since when".to_owned(), |due| format!("due {}", rfc3339(due)));
+    let state = match (deadline.notified_at, deadline.has_passed) {
+        (Some(_), false) => "told in time",
+        (Some(_), true) => "told late",
+        (None, true) => "PASSED",
+        (None, false) => "running",
+    };
+    format!("{article}: {asks}; {due}, {state}")
+}

@@ -1,0 +1,172 @@
+//! The clocks of an incident, and the deadlines of the law.
+//!
+//! In: instants that the evidence or a person gives. Out: hours from one to another, and what was due when. Invariant:
+//! an instant that nobody knows gives no number. Pure: the present comes in as a parameter. It gives no legal advice:
+//! whether a class of incidents applies is for a person to say.
+
+use serde_json::{Value, json};
+
+use super::record::Record;
+use super::steps::{NOTIFY_AUTHORITY, Seen, stated};
+use crate::clock::{HOUR, Micros, rfc3339};
+
+/// A time to something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Clock {
+    /// To what: `detect`, `contain`, `scope`, `notify`, `recover`.
+    pub clock: &'static str,
+    /// From when to when, in words.
+    pub title: &'static str,
+    /// Its begin.
+    pub from: Option<Micros>,
+    /// Its end.
+    pub to: Option<Micros>,
+}
+
+impl Clock {
+    /// The hours between; none where an end is unknown or lies before the begin.
+    pub fn hours(&self) -> Option<f64> {
+        let between = self.from.zip(self.to).map(|(from, to)| to - from);
+        between.filter(|between| *between >= 0).map(|between| between as f64 / HOUR as f64)
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "clock": self.clock, "title": self.title, "from": self.from.map(rfc3339), "to": self.to.map(rfc3339),
+            "hours": self.hours(),
+        })
+    }
+}
+
+/// The clocks of `record`: detection runs from the first bad write, everything else from the detection.
+pub fn clocks(record: &Record, seen: &Seen, first_bad_at: Option<Micros>) -> Vec<Clock> {
+    let detected = record.detected_at;
+    let clock = |(clock, title), from, to| Clock { clock, title, from, to };
+    vec![
+        clock(("detect", "first bad write to detection"), first_bad_at, detected),
+        clock(("contain", "detection to pause"), detected, seen.paused.as_ref().map(|mark| mark.at)),
+        clock(("scope", "detection to the first frozen scope"), detected, record.scopes.first().map(|first| first.at)),
+        clock(("notify", "detection to notice of the owner"), detected, stated(record, "notify_owner").map(|m| m.at)),
+        clock(("recover", "detection to the last cell put right"), detected, seen.recovered_at),
+    ]
+}
+
+/// What the law asks for a class of incidents, counted from when the organisation became aware of it.
+#[derive(Debug, Clone, Copy)]
+struct Law {
+    class: &'static str,
+    hours: i64,
+    article: &'static str,
+    asks: &'static str,
+}
+
+/// Regulation (EU) 2016/679 and Regulation (EU) 2024/1689.
+const LAWS: [Law; 4] = [
+    Law {
+        class: "personal_data",
+        hours: 72,
+        article: "GDPR article 33(1)",
+        asks: "notify the supervisory authority of a personal data breach",
+    },
+    Law {
+        class: "serious_incident",
+        hours: 15 * 24,
+        article: "EU AI Act article 73(2)",
+        asks: "report a serious incident to the market surveillance authority",
+    },
+    Law {
+        class: "death",
+        hours: 10 * 24,
+        article: "EU AI Act article 73(4)",
+        asks: "report the death of a person to the market surveillance authority",
+    },
+    Law {
+        class: "widespread_infringement",
+        hours: 2 * 24,
+        article: "EU AI Act article 73(3)",
+        asks: "report a widespread infringement or a disruption of critical infrastructure to the market surveillance \
+               authority",
+    },
+];
+
+/// A deadline of one incident.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Deadline {
+    /// Which law.
+    pub article: &'static str,
+    /// What it asks.
+    pub asks: &'static str,
+    /// Hours that it gives.
+    pub hours: i64,
+    /// When it ends; none where nobody said since when the organisation is aware.
+    pub due_at: Option<Micros>,
+    /// When a person stated that the authority was told.
+    pub notified_at: Option<Micros>,
+    /// Whether it ended before the authority was told, or before now while it was not.
+    pub has_passed: bool,
+}
+
+impl Deadline {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "article": self.article, "asks": self.asks, "hours": self.hours, "due_at": self.due_at.map(rfc3339),
+            "notified_at": self.notified_at.map(rfc3339), "has_passed": self.has_passed,
+        })
+    }
+}
+
+/// The deadlines that the class of `record` has, as of `now`.
+pub fn deadlines(record: &Record, now: Micros) -> Vec<Deadline> {
+    let notified_at = stated(record, NOTIFY_AUTHORITY).map(|mark| mark.at);
+    let of = |law: &Law| {
+        let due_at = record.aware_at.map(|aware| aware + law.hours * HOUR);
+        let has_passed = due_at.is_some_and(|due| notified_at.unwrap_or(now) > due);
+        Deadline { article: law.article, asks: law.asks, hours: law.hours, due_at, notified_at, has_passed }
+    };
+    LAWS.iter().filter(|law| record.class.as_deref() == Some(law.class)).map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::record::Note;
+    use super::*;
+
+    fn of_class(class: &str) -> Record {
+        Record { class: Some(class.to_owned()), aware_at: Some(0), ..Record::default() }
+    }
+
+    #[test]
+    fn each_class_has_the_hours_of_its_article() {
+        let hours = |class: &str| deadlines(&of_class(class), 0).iter().map(|d| d.hours).collect::<Vec<_>>();
+        let of_law = ["personal_data", "serious_incident", "death", "widespread_infringement"].map(hours);
+        assert_eq!(of_law, [[72], [360], [240], [48]]);
+        assert!(hours("quality").is_empty());
+    }
+
+    #[test]
+    fn a_deadline_passes_unless_the_authority_was_told_in_time() {
+        let mut record = of_class("personal_data");
+        let passed = |record: &Record, now: Micros| deadlines(record, now)[0].has_passed;
+        assert!(!passed(&record, 72 * HOUR) && passed(&record, 72 * HOUR + 1));
+        let told = |step: &str, at: Micros| Note { step: Some(step.into()), note: None, seq: 1, at, by: "p".into() };
+        record.notes = vec![told("notify_owner", 1)];
+        assert!(passed(&record, 73 * HOUR), "the owner is not the authority");
+        record.notes = vec![told(NOTIFY_AUTHORITY, 71 * HOUR)];
+        assert!(!passed(&record, 99 * HOUR));
+        record.notes = vec![told(NOTIFY_AUTHORITY, 73 * HOUR)];
+        assert!(passed(&record, 99 * HOUR));
+        record.aware_at = None;
+        assert!(!passed(&record, 99 * HOUR) && deadlines(&record, 0)[0].due_at.is_none());
+    }
+
+    #[test]
+    fn an_unknown_instant_gives_no_hours() {
+        let clock = |from, to| Clock { clock: "c", title: "t", from, to }.hours();
+        assert_eq!(
+            (clock(Some(0), Some(HOUR / 2)), clock(None, Some(1)), clock(Some(2), Some(1))),
+            (Some(0.5), None, None)
+        );
+    }
+}

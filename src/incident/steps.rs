@@ -1,0 +1,321 @@
+//! The seven steps of an incident, each with its evidence.
+//!
+//! In: the record of an incident, its scope as of now, the evidence. Out: for each step whether it is open or done, by
+//! whom, when, and which event says so. Invariants: an event of the log goes before the word of a person; what the
+//! evidence contradicts is not done, whoever says so; what it cannot tell is `not_known`, never done.
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::{Value, json};
+
+use super::Scoped;
+use super::record::{Note, Record, instant, seq, words};
+use crate::blast::State;
+use crate::clock::{Micros, rfc3339};
+use crate::error::Result;
+use crate::query::answer::Limits;
+use crate::query::blast::Selector;
+use crate::query::engine::Engine;
+use crate::query::objects::{Row, rows, text};
+
+/// The steps in their order: name and words.
+pub const STEPS: [(&str, &str); 7] = [
+    ("pause", "pause the workflow"),
+    ("identify_records", "identify the affected records"),
+    ("roll_back", "roll back"),
+    ("notify_owner", "notify the owner"),
+    ("review_sources", "review source data and versions"),
+    ("add_guardrail", "add a guardrail"),
+    ("sample", "sample before re-enabling"),
+];
+/// What a person may state beside the steps: that the authority was told, which meets a deadline of the law.
+pub const NOTIFY_AUTHORITY: &str = "notify_authority";
+/// Numbers of events in one question.
+const ASKED_EVENTS: usize = 1_000;
+
+/// An event that says something of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The event.
+    pub seq: i64,
+    /// When it happened.
+    pub at: Micros,
+    /// Who caused it.
+    pub by: Option<String>,
+    /// More about it.
+    pub note: Option<String>,
+}
+
+impl Mark {
+    fn of(row: &Row) -> Self {
+        let (at, by) = (instant(row, "occurred_at").unwrap_or_default(), words(row, "actor_id"));
+        Self { seq: seq(row), at, by, note: None }
+    }
+
+    fn of_note(note: &Note) -> Self {
+        Self { seq: note.seq, at: note.at, by: Some(note.by.clone()), note: note.note.clone() }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({"seq": self.seq, "at": rfc3339(self.at), "by": self.by})
+    }
+}
+
+/// What the evidence shows of an incident beside its own events.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The first pause of its workflow.
+    pub paused: Option<Mark>,
+    /// The resumption, where that came last.
+    pub resumed: Option<Mark>,
+    /// The first change of a setting.
+    pub changed: Option<Mark>,
+    /// The last review that was decided.
+    pub reviewed: Option<Mark>,
+    /// The last roll-back of an affected action that succeeded.
+    pub rolled_back: Option<Mark>,
+    /// Roll-backs of affected actions that succeeded.
+    pub roll_backs: u64,
+    /// When the last cell was put right, where none is wrong any more.
+    pub recovered_at: Option<Micros>,
+    /// Cells that a bad write changed after the pause; none without a pause or a scope.
+    pub cells_after_pause: Option<u64>,
+}
+
+impl Seen {
+    /// Looks for it.
+    ///
+    /// # Errors
+    /// When a query fails or a bound is met.
+    pub async fn of(engine: &Engine, record: &Record, scoped: Option<&Scoped>) -> Result<Self> {
+        let mut seen = Self::default();
+        seen.look_for_signals(engine, record).await?;
+        if let Some(scoped) = scoped {
+            seen.look_for_roll_backs(engine, scoped).await?;
+            if scoped.still_wrong() == 0 {
+                seen.recovered_at = recovered_at(engine, scoped).await?;
+            }
+            if let Some(paused) = &seen.paused {
+                seen.cells_after_pause = Some(cells_after(engine, scoped, paused.at).await?);
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn look_for_signals(&mut self, engine: &Engine, record: &Record) -> Result<()> {
+        let sql = format!(
+            "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field from events \
+             where event_type in ('workflow.paused', 'workflow.resumed', 'config.changed', 'review.decided') \
+             and environment = 'production' and occurred_at >= timestamp '{}' order by occurred_at, seq",
+            rfc3339(record.since())
+        );
+        for row in &rows(&engine.sql(&sql, Limits::default()).await?)? {
+            let is_own = text(row, "incident_id") == record.incident_id
+                || record.workflow.as_deref().is_some_and(|workflow| text(row, "workflow") == workflow);
+            // A pause or a setting that names no workflow is about all of them.
+            let is_about = is_own || (record.workflow.is_some() && text(row, "workflow").is_empty());
+            let mut mark = Mark::of(row);
+            match text(row, "event_type") {
+                "workflow.paused" if is_about => {
+                    self.paused.get_or_insert(mark);
+                    self.resumed = None;
+                }
+                "workflow.resumed" if is_about && self.paused.is_some() => self.resumed = Some(mark),
+                "config.changed" if is_about && self.changed.is_none() => {
+                    mark.note = words(row, "field").map(|field| format!("`{field}` was changed"));
+                    self.changed = Some(mark);
+                }
+                "review.decided" if is_own => self.reviewed = Some(mark),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_for_roll_backs(&mut self, engine: &Engine, scoped: &Scoped) -> Result<()> {
+        let Some(first) = scoped.first_bad_at() else { return Ok(()) };
+        let environment = scoped.selector.environment.replace('\'', "''");
+        let sql = format!(
+            "select seq, occurred_at, actor_id, action_id from events where event_type = 'action.rolled_back' \
+             and outcome = 'succeeded' and environment = '{environment}' and occurred_at >= timestamp '{}' \
+             order by occurred_at, seq",
+            rfc3339(first)
+        );
+        let actions: HashSet<&str> = scoped.radius.actions.iter().map(|action| action.action_id.as_str()).collect();
+        for row in &rows(&engine.sql(&sql, Limits::default()).await?)? {
+            if actions.contains(text(row, "action_id")) {
+                self.roll_backs += 1;
+                self.rolled_back = Some(Mark::of(row));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// When the last of the cells that are right again was written.
+async fn recovered_at(engine: &Engine, scoped: &Scoped) -> Result<Option<Micros>> {
+    let is_right = |state: State| matches!(state, State::Restored | State::Overwritten);
+    let cells = scoped.radius.cells.iter().filter(|cell| is_right(cell.state));
+    let writes: BTreeSet<i64> = cells.filter_map(|cell| cell.current_seq).collect();
+    let writes: Vec<String> = writes.iter().map(i64::to_string).collect();
+    let mut last: Option<Micros> = None;
+    for some in writes.chunks(ASKED_EVENTS) {
+        let sql = format!("select max(occurred_at) as last_at from events where seq in ({})", some.join(", "));
+        let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+        last = last.max(found.first().and_then(|row| instant(row, "last_at")));
+    }
+    Ok(last)
+}
+
+/// Cells with a bad write after `paused_at`: of the incident, and of what its predicate picks since, whatever the end
+/// of its window.
+async fn cells_after(engine: &Engine, scoped: &Scoped, paused_at: Micros) -> Result<u64> {
+    let since = Selector { from: Some(paused_at), to: None, ..scoped.selector.clone() };
+    let later = engine.blast_radius(&since).await?.radius;
+    let cells = scoped.radius.cells.iter().chain(&later.cells);
+    let written = cells.filter(|cell| cell.last_bad_at.is_some_and(|at| at > paused_at));
+    let different: BTreeSet<(String, Option<&str>)> =
+        written.map(|cell| (cell.record.key(), cell.field.as_deref())).collect();
+    Ok(different.len() as u64)
+}
+
+/// Whether a step is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Not yet, as far as the evidence goes.
+    Open,
+    /// Done.
+    Done,
+    /// The evidence cannot tell.
+    NotKnown,
+}
+
+impl Progress {
+    /// Its name in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+            Self::NotKnown => "not_known",
+        }
+    }
+}
+
+/// A step of an incident.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Its name, as `incident update --step` takes it.
+    pub step: &'static str,
+    /// The same for people.
+    pub title: &'static str,
+    /// Whether it is done.
+    pub state: Progress,
+    /// What says so.
+    pub evidence: Option<Mark>,
+    /// Whether a person stated it rather than the log.
+    pub is_stated: bool,
+    /// What else there is to know.
+    pub note: Option<String>,
+}
+
+impl Step {
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        let evidence = self.evidence.as_ref();
+        json!({
+            "step": self.step, "title": self.title, "state": self.state.name(),
+            "by": evidence.and_then(|mark| mark.by.clone()), "at": evidence.map(|mark| rfc3339(mark.at)),
+            "seq": evidence.map(|mark| mark.seq), "is_stated": self.is_stated, "note": self.note,
+        })
+    }
+}
+
+/// The first time that a person stated `step`.
+pub fn stated(record: &Record, step: &str) -> Option<Mark> {
+    record.notes.iter().find(|note| note.step.as_deref() == Some(step)).map(Mark::of_note)
+}
+
+/// The seven steps in their order.
+pub fn steps(record: &Record, seen: &Seen, scoped: Option<&Scoped>) -> Vec<Step> {
+    let by_workflow = if record.workflow.is_some() { Progress::Open } else { Progress::NotKnown };
+    let frozen = record.scopes.first().map(|frozen| Mark {
+        seq: frozen.seq,
+        at: frozen.at,
+        by: Some(frozen.by.clone()),
+        note: record.scopes.last().map(|last| format!("version {} is the newest, event {}", last.version, last.seq)),
+    });
+    let step = |(step, title): (&'static str, &'static str)| match step {
+        "pause" => told(record, (step, title), (seen.paused.clone(), by_workflow)),
+        "identify_records" => told(record, (step, title), (frozen.clone(), Progress::Open)),
+        "roll_back" => roll_back(record, (step, title), (seen, scoped)),
+        "add_guardrail" => told(record, (step, title), (seen.changed.clone(), by_workflow)),
+        "sample" => told(record, (step, title), (seen.reviewed.clone(), by_workflow)),
+        // Only a person can say it.
+        _ => told(record, (step, title), (None, Progress::Open)),
+    };
+    STEPS.into_iter().map(step).collect()
+}
+
+/// A step that an event shows, else a person states, else is `otherwise`.
+fn told(
+    record: &Record,
+    (step, title): (&'static str, &'static str),
+    (event, otherwise): (Option<Mark>, Progress),
+) -> Step {
+    let is_stated = event.is_none();
+    let evidence = event.or_else(|| stated(record, step));
+    let state = if evidence.is_some() { Progress::Done } else { otherwise };
+    let note = evidence.as_ref().and_then(|mark| mark.note.clone());
+    Step { step, title, state, is_stated: is_stated && evidence.is_some(), evidence, note }
+}
+
+fn roll_back(
+    record: &Record,
+    (step, title): (&'static str, &'static str),
+    (seen, scoped): (&Seen, Option<&Scoped>),
+) -> Step {
+    let Some(scoped) = scoped.filter(|scoped| !scoped.radius.cells.is_empty()) else {
+        return told(record, (step, title), (None, Progress::NotKnown));
+    };
+    let (wrong, lost) = (scoped.still_wrong(), scoped.lost());
+    let mut notes = Vec::new();
+    if wrong > 0 {
+        notes.push(format!("{wrong} cells are still wrong"));
+        notes.extend(stated(record, step).map(|mark| format!("event {} says it is done; the log does not", mark.seq)));
+    }
+    if lost > 0 {
+        notes.push(format!("{lost} cells are deleted or irreversible"));
+    }
+    if wrong == 0 && seen.rolled_back.is_none() {
+        notes.push("no roll-back was reported: others wrote since, or nothing was changed".to_owned());
+    }
+    let state = if wrong == 0 { Progress::Done } else { Progress::Open };
+    let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
+    Step { step, title, state, evidence: seen.rolled_back.clone(), is_stated: false, note }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record {
+        let note =
+            |step: &str, seq: i64| Note { step: Some(step.to_owned()), note: None, seq, at: seq, by: "p".into() };
+        let notes = vec![note("notify_owner", 7), note("pause", 8)];
+        Record { workflow: Some("w".to_owned()), notes, ..Record::default() }
+    }
+
+    #[test]
+    fn an_event_goes_before_a_word_and_what_nobody_says_is_open() {
+        let paused = Some(Mark { seq: 3, at: 3, by: None, note: None });
+        let found = steps(&record(), &Seen { paused, ..Seen::default() }, None);
+        let of = |name: &str| found.iter().find(|step| step.step == name).unwrap();
+        assert_eq!(of("pause").evidence.as_ref().map(|mark| mark.seq), Some(3));
+        assert!(!of("pause").is_stated && of("notify_owner").is_stated);
+        assert_eq!((of("notify_owner").state, of("review_sources").state), (Progress::Done, Progress::Open));
+        assert_eq!((of("roll_back").state, of("sample").state), (Progress::NotKnown, Progress::Open));
+        let found = steps(&Record::default(), &Seen::default(), None);
+        assert_eq!((found.len(), found[0].state), (7, Progress::NotKnown));
+    }
+}
