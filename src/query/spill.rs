@@ -12,12 +12,19 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::failure;
 use crate::error::Result;
 
+/// Bytes that a sort keeps free for merging what it spilled.
+const SORT_RESERVATION_BYTES: usize = 2 * 1024 * 1024;
+
 /// The plan of `plan` with joins that can spill.
 ///
 /// # Errors
 /// When there is no such plan.
 pub(super) async fn spilling(state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
     let mut state = state.clone();
-    state.config_mut().options_mut().optimizer.prefer_hash_join = false;
+    let options = state.config_mut().options_mut();
+    options.optimizer.prefer_hash_join = false;
+    // Each sort has its share of the memory: few of them, that set little aside, get along with what there is.
+    options.execution.target_partitions = 1;
+    options.execution.sort_spill_reservation_bytes = SORT_RESERVATION_BYTES;
     state.create_physical_plan(plan).await.map_err(failure::error)
 }

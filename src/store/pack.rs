@@ -24,6 +24,7 @@ use super::handovers::Handed;
 use super::log::{HeldTiles, Sealed};
 use super::parquet;
 use super::removals::Removals;
+use super::snapshot::DataFile;
 use crate::error::{Error, Result};
 use crate::event::canonical::{disclosure, write_canonical};
 use crate::event::columns::{SEALED, stored_schema};
@@ -338,8 +339,15 @@ impl Store {
             true => parquet::RowsWith::seq_range(first..last + 1),
             false => parquet::RowsWith::seqs(seqs.iter().map(|seq| *seq as i64).collect()),
         };
-        let mut found = Vec::new();
-        for file in self.table().await?.files.iter().filter(|f| f.seq.0 <= last && f.seq.1 >= first) {
+        let mut found: Vec<RecordBatch> = Vec::new();
+        let state = self.table().await?;
+        let mut files: Vec<&DataFile> = state.files.iter().filter(|f| f.seq.0 <= last && f.seq.1 >= first).collect();
+        // Late events widen what a file may hold: where few rows are asked for, the narrowest has them most likely.
+        files.sort_by_key(|file| file.seq.1 - file.seq.0);
+        for file in files {
+            if found.iter().map(RecordBatch::num_rows).sum::<usize>() == seqs.len() {
+                break;
+            }
             let rows = parquet::scan(&self.location.objects, file, &all, Some(filter.clone())).await?;
             found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
         }
