@@ -28,7 +28,7 @@ use rand::{RngExt, SeedableRng};
 
 use crate::support::command::{probity, run, run_with};
 use crate::support::faults::Faulty;
-use crate::support::{MINUTE, T0, counts, event, ingest};
+use crate::support::{MINUTE, T0, counts, event, ingest, restate};
 
 const SUBJECT: &str = "person-4711";
 const SECRETS: [&str; 3] = ["Elisabeth Zwickl", "+43 1 555 0188", "needs \"discretion\""];
@@ -630,21 +630,5 @@ async fn without_empty_columns(location: &Location, store: &Store) {
         batches.iter().for_each(|batch| writer.write(&batch.project(&kept).unwrap()).unwrap());
         let bytes = writer.into_inner().unwrap();
         restate(location, file, bytes).await;
-    }
-}
-
-/// Puts other bytes in the place of a data file, and its new length into the commit log.
-async fn restate(location: &Location, file: &probity::store::DataFile, bytes: Vec<u8>) {
-    let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
-    location.objects.put(&file.path, bytes.into()).await.unwrap();
-    let log = Path::from("store/tenants/default/events/_delta_log");
-    let commits: Vec<Path> =
-        location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
-    for commit in commits {
-        let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
-        let text = String::from_utf8(text.to_vec()).unwrap();
-        if text.contains(file.path.filename().unwrap()) {
-            location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
-        }
     }
 }

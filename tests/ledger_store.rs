@@ -18,7 +18,7 @@ use probity::store::parquet::{self, Effort};
 use probity::store::verify::Verified;
 use probity::store::{DataFile, Store};
 
-use crate::support::{T0, event, ingest, stored};
+use crate::support::{T0, event, ingest, restate, stored};
 
 fn signer() -> Arc<Signer> {
     Arc::new(Signer::new("example.com/evidence", [7; 32]).unwrap())
@@ -201,18 +201,7 @@ async fn tamper(location: &Location, store: &Store, change: impl Fn(RecordBatch)
     let rows = parquet::scan(&location.objects, &file, &all, None).await.unwrap();
     let rows = parquet::sort(&rows.try_collect::<Vec<_>>().await.unwrap()).unwrap();
     let bytes = parquet::encode(&[change(rows)], Effort::Fold).unwrap();
-    let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
-    location.objects.put(&file.path, bytes.into()).await.unwrap();
-    let log = Path::from("store/tenants/default/events/_delta_log");
-    let commits: Vec<Path> =
-        location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
-    for commit in commits {
-        let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
-        let text = String::from_utf8(text.to_vec()).unwrap();
-        if text.contains(file.path.filename().unwrap()) {
-            location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
-        }
-    }
+    restate(location, &file, bytes.to_vec()).await;
     file
 }
 

@@ -18,7 +18,7 @@ use probity::store::removals::{ERASED, RETIRED, hash_of_set};
 use probity::store::verify::{FINDINGS, Finding, Verified};
 use probity::store::{DataFile, Store};
 
-use crate::support::{T0, counts, event, ingest, stored};
+use crate::support::{T0, counts, event, ingest, restate, stored};
 
 /// Minutes from the start of 2026 to the middle of February.
 const FEBRUARY: i64 = 45 * 24 * 60;
@@ -117,15 +117,7 @@ async fn commits(location: &Location) -> Vec<Path> {
 async fn tamper(location: &Location, seq: i64, change: impl Fn(RecordBatch, usize) -> RecordBatch) -> String {
     let (file, row) = place_of(location, seq).await;
     let bytes = parquet::encode(&[change(rows_of(location, &file).await, row)], Effort::Fold).unwrap();
-    let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
-    location.objects.put(&file.path, bytes.into()).await.unwrap();
-    for commit in commits(location).await {
-        let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
-        let text = String::from_utf8(text.to_vec()).unwrap();
-        if text.contains(file.path.filename().unwrap()) {
-            location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
-        }
-    }
+    restate(location, &file, bytes.to_vec()).await;
     file.path.to_string()
 }
 

@@ -73,13 +73,13 @@ pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
 /// NotFound when nothing is about the subject; Denied when a hold is; Damaged when a row is not the one that the
 /// ledger holds; when the store fails: then the next erasure or maintenance finishes it.
 pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
-    check_reason(&check(store, subject).await?.values()?, order)?;
-    erase_checked(store, subject, order).await
+    let traces = check(store, subject).await?;
+    check_reason(&traces.values()?, order)?;
+    finish(store, subject, (order, traces)).await
 }
 
-/// As [`erase`], with a reason that was checked.
-async fn erase_checked(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
-    let traces = check(store, subject).await?;
+/// Erases what `traces` shows of a subject, with a reason that was checked.
+async fn finish(store: &Store, subject: &str, (order, traces): (&Order, Traces)) -> Result<Erased> {
     let size = store.table().await?.size;
     let root = store.root_at(size).await?;
     let marker = Marker { subject: subject.to_owned(), by: order.by.clone(), reason: order.reason.clone() };
@@ -142,7 +142,10 @@ pub async fn resume(store: &Store) -> Result<Vec<(String, Result<Erased>)>> {
         let marker: Marker = serde_json::from_slice(&text)
             .map_err(|e| Error::damaged("what was noted of an erasure under way cannot be read").because(e))?;
         let order = Order { by: marker.by, reason: marker.reason };
-        let outcome = erase_checked(store, &marker.subject, &order).await;
+        let outcome = match check(store, &marker.subject).await {
+            Ok(traces) => finish(store, &marker.subject, (&order, traces)).await,
+            Err(e) => Err(e),
+        };
         done.push((marker.subject, outcome));
     }
     Ok(done)

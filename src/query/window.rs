@@ -109,7 +109,8 @@ type Times = (&'static str, &'static str);
 const OF_ACTION: Times = ("first_event_at", "last_event_at");
 const OF_REVIEW: Times = ("reviewed_at", "reviewed_at");
 
-fn instant(at: Micros) -> Expr {
+/// `at` as a literal of the type of `occurred_at`.
+pub(super) fn instant(at: Micros) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into())))
 }
 

@@ -22,7 +22,7 @@ use super::object::object_error;
 use super::parquet::{self, Effort};
 use super::paths::Paths;
 use super::snapshot::DataFile;
-use super::table::{Committed, TableState};
+use super::table::{Committed, Replacement, TableState};
 use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::event::{Column, Leaf, Rows, leaves};
@@ -86,22 +86,31 @@ impl Store {
                 group[0].month, before.rows, after.rows
             )));
         }
-        let mut state = state.clone();
-        for _ in 0..APPEND_ATTEMPTS {
-            match self.table.commit_compaction(&state, group, &written).await? {
-                Committed::Done => {
-                    return Ok(Compacted { replaced: group.len(), written: written.len(), rows: before.rows });
-                }
-                Committed::Lost => {
-                    state = self.table().await?;
-                    if !group.iter().all(|old| state.files.iter().any(|f| f.path == old.path)) {
-                        break;
-                    }
-                }
-            }
+        match self.replace(state.clone(), (group, &written), &Replacement::Compaction).await? {
+            true => Ok(Compacted { replaced: group.len(), written: written.len(), rows: before.rows }),
+            false => Ok(Compacted::default()),
         }
-        self.discard(&written).await;
-        Ok(Compacted::default())
+    }
+
+    /// Commits that `new` files take the place of `old` ones, whatever else is committed beside it. False when an old
+    /// one was replaced meanwhile: then the new ones are discarded.
+    pub(super) async fn replace(
+        &self,
+        mut state: TableState,
+        (old, new): (&[DataFile], &[DataFile]),
+        why: &Replacement<'_>,
+    ) -> Result<bool> {
+        for _ in 0..APPEND_ATTEMPTS {
+            if !state.names_all(old) {
+                break;
+            }
+            if self.table.commit_replacement(&state, (old, new), why).await? == Committed::Done {
+                return Ok(true);
+            }
+            state = self.table().await?;
+        }
+        self.discard(new).await;
+        Ok(false)
     }
 
     /// Merges sorted files into sorted files; gives them with the leaf sum of what was read.

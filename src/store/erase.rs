@@ -12,17 +12,16 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStoreExt};
 
 use super::Store;
 use super::durable::sweep_staging;
 use super::log::HeldTiles;
-use super::object::object_error;
+use super::object::{self, is_of_the_store, object_error};
 use super::parquet::{self, Effort, RowsWith};
 use super::paths::Paths;
 use super::snapshot::DataFile;
-use super::table::{Committed, TableState};
-use super::verify::is_of_the_store;
+use super::table::{Replacement, TableState};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::columns::SEALED;
 use crate::event::erase::{erase_rows, is_sealed};
@@ -134,8 +133,7 @@ impl Store {
         let filter = RowsWith::texts(Column::ActionId, actions);
         let mut siblings = 0;
         for file in state.files.iter() {
-            let mut found = parquet::scan(&self.location.objects, file, &Column::all(), Some(filter.clone())).await?;
-            while let Some(batch) = found.try_next().await? {
+            for batch in parquet::matching(&self.location.objects, file, &filter).await? {
                 let rows = Rows::new(&batch)?;
                 let is_one = |row: &usize| !rows.is_set(Column::SubjectId, *row) && is_sealed(&rows, *row);
                 siblings += (0..rows.len()).filter(is_one).count() as u64;
@@ -146,8 +144,7 @@ impl Store {
 
     async fn rows_of_subject(&self, file: &DataFile, subject: &str) -> Result<Vec<RecordBatch>> {
         let filter = RowsWith::texts(Column::SubjectId, [subject.to_owned()].into_iter().collect());
-        let rows = parquet::scan(&self.location.objects, file, &Column::all(), Some(filter)).await?;
-        rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0)).try_collect().await
+        parquet::matching(&self.location.objects, file, &filter).await
     }
 
     /// Replaces the data files that hold sealed values of `subject` in rows before `before`.
@@ -169,26 +166,11 @@ impl Store {
                 }
             }
             done.files = new.len();
-            if new.is_empty() || self.replace(state, &old, &new).await? {
+            if new.is_empty() || self.replace(state, (&old, &new), &Replacement::Erasure).await? {
                 return Ok(done);
             }
-            self.discard(&new).await;
         }
         Err(Error::unavailable("the table changes faster than a subject can be erased from it; try again"))
-    }
-
-    /// Commits the replacement, whatever else is committed beside it; false when an old file was replaced meanwhile.
-    async fn replace(&self, mut state: TableState, old: &[DataFile], new: &[DataFile]) -> Result<bool> {
-        for _ in 0..APPEND_ATTEMPTS {
-            if self.table.commit_erasure(&state, old, new).await? == Committed::Done {
-                return Ok(true);
-            }
-            state = self.table().await?;
-            if !old.iter().all(|file| state.files.iter().any(|now| now.path == file.path)) {
-                return Ok(false);
-            }
-        }
-        Ok(false)
     }
 
     /// A copy of `file` with the subject erased, proven to hold the same leaves.
@@ -203,7 +185,7 @@ impl Store {
                 if is_to_erase(&view, row, erased) {
                     let seq = view.long(Column::Seq, row).unwrap_or_default();
                     let (tile, at) = Tile::holding(Node { level: 0, index: seq as u64 }, size as u64);
-                    let held = tiles.get(tile).await?.ok_or_else(|| lacks_tile(&tile))?;
+                    let held = tiles.needed(tile).await?;
                     if tile.hashes(&held)?[at.start] != leaf {
                         return Err(changed(seq));
                     }
@@ -270,10 +252,7 @@ impl Store {
     /// When the store fails.
     pub async fn unmark_erasure(&self, id: &str) -> Result<()> {
         let path = self.paths.erasure(id);
-        match self.location.objects.delete(&path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(object_error("delete", &path, e)),
-        }
+        object::delete(&self.location.objects, &path).await
     }
 
     /// What is noted of the erasures that are under way.
@@ -281,29 +260,16 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn marked_erasures(&self) -> Result<Vec<Bytes>> {
-        let folder = self.paths.erasures();
-        let listed = self.location.objects.list(Some(&folder)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
-        let listed = match listed.await {
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            listed => listed.map_err(|e| object_error("list", &folder, e))?,
-        };
         let mut marked = Vec::new();
-        for path in listed {
-            let read = async { self.location.objects.get(&path).await?.bytes().await };
-            match read.await {
-                Ok(bytes) => marked.push(bytes),
-                Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => return Err(object_error("read", &path, e)),
-            }
+        for meta in object::list(&self.location.objects, &self.paths.erasures()).await? {
+            marked.extend(object::get(&self.location.objects, &meta.location).await?);
         }
         Ok(marked)
     }
 
     /// All data files that lie in the store, named by a version or not.
     pub(super) async fn data_files(&self) -> Result<Vec<ObjectMeta>> {
-        let folder = self.paths.events();
-        let listed = self.location.objects.list(Some(&folder)).try_collect::<Vec<_>>().await;
-        let mut listed = listed.map_err(|e| object_error("list", &folder, e))?;
+        let mut listed = object::list(&self.location.objects, &self.paths.events()).await?;
         listed.retain(|meta| Paths::month_of_file(&meta.location).is_some());
         Ok(listed)
     }
@@ -312,10 +278,7 @@ impl Store {
     pub(super) async fn delete_data_file(&self, path: &Path) -> Result<()> {
         // The index may be missing; it is of no use without its file.
         let _ = self.location.objects.delete(&self.indexes.path_of(path)).await;
-        match self.location.objects.delete(path).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(object_error("delete", path, e)),
-        }
+        object::delete(&self.location.objects, path).await
     }
 }
 
@@ -333,13 +296,6 @@ fn unnamed(meta: &ObjectMeta) -> DataFile {
     let month = Paths::month_of_file(&meta.location).unwrap_or_default().to_owned();
     let (path, bytes) = (meta.location.clone(), meta.size);
     DataFile { path, bytes, rows: 0, month, seq: (0, 0), occurred_at: (0, 0), recorded_at: (0, 0) }
-}
-
-fn lacks_tile(tile: &Tile) -> Error {
-    Error::damaged(format!(
-        "tile {} of the ledger is missing; make it again with `probity maintain tiles`",
-        tile.path()
-    ))
 }
 
 fn changed(seq: i64) -> Error {

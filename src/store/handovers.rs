@@ -6,13 +6,12 @@
 //! neither this key nor a predecessor signed in its time. It must not touch a key file: see [`keys`](super::keys).
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+use object_store::{ObjectStore, PutMode, PutOptions};
 
 use super::Store;
 use super::log::Sealed;
-use super::object::object_error;
+use super::object::{self, object_error};
 use super::paths::Paths;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::handover::{Handover, Succession, open_checkpoint};
@@ -138,22 +137,12 @@ impl Store {
     }
 
     async fn handover_note(&self, path: &Path) -> Result<Option<Bytes>> {
-        match self.location.objects.get(path).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| object_error("read", path, e))?)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(object_error("read", path, e)),
-        }
+        object::get(&self.location.objects, path).await
     }
 
     /// The number behind the last handover.
     async fn count_handovers(&self) -> Result<u64> {
-        let folder = self.paths.handovers();
-        let listed = self.location.objects.list(Some(&folder)).map_ok(|meta| meta.location);
-        let paths: Vec<Path> = match listed.try_collect().await {
-            Ok(paths) => paths,
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            Err(e) => return Err(object_error("list", &folder, e)),
-        };
-        Ok(paths.iter().filter_map(Paths::handover_number).max().map_or(0, |last| last + 1))
+        let listed = object::list(&self.location.objects, &self.paths.handovers()).await?;
+        Ok(listed.iter().filter_map(|meta| Paths::handover_number(&meta.location)).max().map_or(0, |last| last + 1))
     }
 }

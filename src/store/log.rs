@@ -16,7 +16,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use super::Store;
-use super::object::object_error;
+use super::object::{self, object_error};
 use super::parquet;
 use super::paths::Paths;
 use super::snapshot::DataFile;
@@ -153,11 +153,7 @@ impl Log {
     }
 
     async fn get(&self, path: &Path) -> Result<Option<Bytes>> {
-        match self.objects.get(path).await {
-            Ok(found) => Ok(Some(found.bytes().await.map_err(|e| object_error("read", path, e))?)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(object_error("read", path, e)),
-        }
+        object::get(&self.objects, path).await
     }
 
     /// The bytes of a tile, taken from the full one of the same place where that is what there is; none where neither
@@ -239,14 +235,8 @@ impl Log {
 
     /// Deletes what was written of `tile` before it was full.
     async fn forget(&self, tile: Tile) -> Result<()> {
-        let folder = self.paths.partial_tiles(tile);
-        let listed = self.loose.list(Some(&folder)).map_ok(|meta| meta.location);
-        let paths: Vec<Path> = listed.try_collect().await.map_err(|e| object_error("list", &folder, e))?;
-        for path in paths {
-            match self.loose.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => return Err(object_error("delete", &path, e)),
-            }
+        for meta in object::list(&self.loose, &self.paths.partial_tiles(tile)).await? {
+            object::delete(&self.loose, &meta.location).await?;
         }
         Ok(())
     }
@@ -277,6 +267,19 @@ impl<'a> HeldTiles<'a> {
         let bytes = self.log.tile(tile).await?;
         self.held.insert(tile, bytes.clone());
         Ok(bytes)
+    }
+
+    /// The bytes of a tile without which there is no proof.
+    ///
+    /// # Errors
+    /// Damaged when it is missing; when the store fails.
+    pub(super) async fn needed(&mut self, tile: Tile) -> Result<Bytes> {
+        self.get(tile).await?.ok_or_else(|| {
+            Error::damaged(format!(
+                "tile {} of the ledger is missing; make it again with `probity maintain tiles`",
+                tile.path()
+            ))
+        })
     }
 }
 

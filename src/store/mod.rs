@@ -328,12 +328,9 @@ impl Store {
         month: &str,
         filter: &parquet::RowsWith,
     ) -> Result<Vec<RecordBatch>> {
-        use futures::TryStreamExt;
-        let all = Column::all();
         let mut found = Vec::new();
         for file in snapshot.files.iter().filter(|f| f.month == month) {
-            let rows = parquet::scan(&self.location.objects, file, &all, Some(filter.clone())).await?;
-            found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
+            found.extend(parquet::matching(&self.location.objects, file, filter).await?);
         }
         Ok(found)
     }

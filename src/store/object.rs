@@ -7,10 +7,12 @@
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreScheme};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, ObjectStoreScheme};
 use url::Url;
 
 use super::durable::DurableLocal;
@@ -118,6 +120,54 @@ pub fn object_error(doing: &str, path: &Path, err: object_store::Error) -> Error
         _ => ErrorKind::Unavailable,
     };
     Error::new(kind, format!("cannot {doing} {path}")).because(err)
+}
+
+/// The bytes of an object; none where it is not there.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn get(objects: &Arc<dyn ObjectStore>, path: &Path) -> Result<Option<Bytes>> {
+    let read = async { objects.get(path).await?.bytes().await };
+    match read.await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(e) => Err(object_error("read", path, e)),
+    }
+}
+
+/// The objects below a folder; none where there is no such folder.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn list(objects: &Arc<dyn ObjectStore>, folder: &Path) -> Result<Vec<ObjectMeta>> {
+    match objects.list(Some(folder)).try_collect().await {
+        Ok(listed) => Ok(listed),
+        Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+        Err(e) => Err(object_error("list", folder, e)),
+    }
+}
+
+/// Deletes an object; one that is gone already is no error.
+///
+/// # Errors
+/// When the store fails.
+pub(super) async fn delete(objects: &Arc<dyn ObjectStore>, path: &Path) -> Result<()> {
+    match objects.delete(path).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(e) => Err(object_error("delete", path, e)),
+    }
+}
+
+/// Whether the store failed, so that nothing is known of the evidence.
+pub(super) fn is_of_the_store(err: &Error) -> bool {
+    let mut cause = std::error::Error::source(err);
+    while let Some(e) = cause {
+        if let Some(e) = e.downcast_ref::<object_store::Error>() {
+            return !matches!(e, object_store::Error::NotFound { .. });
+        }
+        cause = e.source();
+    }
+    false
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use arrow::record_batch::RecordBatch;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 use bytes::Bytes;
-use futures::TryStreamExt;
 use serde_json::Map;
 
 use super::Store;
@@ -333,7 +332,6 @@ impl Store {
             return Ok(RecordBatch::new_empty(stored_schema()));
         };
         let (first, last) = (*first as i64, *last as i64);
-        let all = Column::all();
         let is_range = seqs.len() as i64 == last - first + 1;
         let filter = match is_range {
             true => parquet::RowsWith::seq_range(first..last + 1),
@@ -348,8 +346,7 @@ impl Store {
             if found.iter().map(RecordBatch::num_rows).sum::<usize>() == seqs.len() {
                 break;
             }
-            let rows = parquet::scan(&self.location.objects, file, &all, Some(filter.clone())).await?;
-            found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
+            found.extend(parquet::matching(&self.location.objects, file, &filter).await?);
         }
         let rows = parquet::sort_by_seq(&found)?;
         let view = Rows::new(&rows)?;
@@ -451,12 +448,7 @@ pub(super) struct Nodes<'a> {
 impl Nodes<'_> {
     async fn hash(&mut self, node: Node) -> Result<Hash> {
         let (tile, _) = Tile::holding(node, self.size);
-        let bytes = self.tiles.get(tile).await?.ok_or_else(|| {
-            Error::damaged(format!(
-                "tile {} of the ledger is missing; make it again with `probity maintain tiles`",
-                tile.path()
-            ))
-        })?;
+        let bytes = self.tiles.needed(tile).await?;
         node_in_tile(node, &tile, &bytes)
     }
 

@@ -14,7 +14,7 @@ use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{FutureExt, StreamExt, TryFutureExt};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::arrow_reader::{ArrowPredicate, ArrowReaderMetadata, ArrowReaderOptions, RowFilter, RowSelection};
@@ -207,6 +207,15 @@ pub async fn scan(
     let stream = builder.with_projection(projection).with_batch_size(PAGE_ROWS).build().map_err(&unreadable)?;
     let (columns, month) = (columns.to_vec(), file.month.clone());
     Ok(stream.map(move |batch| restore(&batch.map_err(&unreadable)?, &columns, &month)).boxed())
+}
+
+/// The rows of a data file that `filter` lets through, all columns, in batches that each hold one at least.
+///
+/// # Errors
+/// When the file cannot be read.
+pub async fn matching(objects: &Arc<dyn ObjectStore>, file: &DataFile, filter: &RowsWith) -> Result<Vec<RecordBatch>> {
+    let rows = scan(objects, file, &Column::all(), Some(filter.clone())).await?;
+    rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0)).try_collect().await
 }
 
 /// A reader of the row groups, and of the pages in them, that may hold what `filter` lets through.

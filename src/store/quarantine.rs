@@ -7,14 +7,13 @@ use std::collections::BTreeSet;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Store;
-use super::object::object_error;
+use super::object::{self, object_error};
 use super::paths::Paths;
 use crate::clock::{DAY, rfc3339};
 use crate::error::{Error, Result};
@@ -129,12 +128,7 @@ impl Store {
     pub async fn erase_from_quarantine(&self, texts: &Texts) -> Result<usize> {
         let mut erased = 0;
         for path in self.quarantined().await? {
-            let read = async { self.location.objects.get(&path).await?.bytes().await };
-            let bytes = match read.await {
-                Ok(bytes) => bytes,
-                Err(object_store::Error::NotFound { .. }) => continue,
-                Err(e) => return Err(object_error("read", &path, e)),
-            };
+            let Some(bytes) = object::get(&self.location.objects, &path).await? else { continue };
             let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
             let kept: Vec<&[u8]> = lines.iter().copied().filter(|line| !texts.are_in_entry(line)).collect();
             if kept.len() == lines.len() {
@@ -146,20 +140,15 @@ impl Store {
                 let put = self.location.objects.put(&at, kept.concat().into()).await;
                 put.map_err(|e| object_error("write", &at, e))?;
             }
-            match self.location.objects.delete(&path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => erased += lines.len() - kept.len(),
-                Err(e) => return Err(object_error("delete", &path, e)),
-            }
+            object::delete(&self.location.objects, &path).await?;
+            erased += lines.len() - kept.len();
         }
         Ok(erased)
     }
 
     async fn quarantined(&self) -> Result<Vec<Path>> {
-        let folder = self.paths.quarantine();
-        match self.location.objects.list(Some(&folder)).map_ok(|m| m.location).try_collect().await {
-            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            listed => listed.map_err(|e| object_error("list", &folder, e)),
-        }
+        let listed = object::list(&self.location.objects, &self.paths.quarantine()).await?;
+        Ok(listed.into_iter().map(|meta| meta.location).collect())
     }
 }
 

@@ -8,14 +8,12 @@
 use std::collections::HashMap;
 
 use arrow::record_batch::RecordBatch;
-use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use roaring::RoaringTreemap;
 use sha2::{Digest, Sha256};
 
 use super::Store;
-use super::object::object_error;
+use super::object;
 use super::parquet::{self, RowsWith};
 use super::table::TableState;
 use crate::error::{Error, Result};
@@ -101,8 +99,7 @@ impl Store {
         let filter = RowsWith::texts(Column::EventType, types.iter().map(|name| (*name).to_owned()).collect());
         let mut found = Vec::new();
         for file in state.files.iter() {
-            let rows = parquet::scan(&self.location.objects, file, &Column::all(), Some(filter.clone())).await?;
-            found.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
+            found.extend(parquet::matching(&self.location.objects, file, &filter).await?);
         }
         Ok(found)
     }
@@ -112,11 +109,7 @@ impl Store {
     async fn retired_month(&self, rows: &Rows<'_>, row: usize, seq: i64) -> Result<Option<RetiredMonth>> {
         let month = rows.text(Column::RecordId, row).unwrap_or_default().to_owned();
         let path = self.paths.retired(&month, seq);
-        let bytes = match self.location.objects.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(|e| object_error("read", &path, e))?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(e) => return Err(object_error("read", &path, e)),
-        };
+        let Some(bytes) = object::get(&self.location.objects, &path).await? else { return Ok(None) };
         if rows.text(Column::PayloadHash, row) != Some(hash_of_set(&bytes).as_str()) {
             return Err(Error::damaged(format!("{path} is not the set of rows whose hash event {seq} states")));
         }
@@ -130,11 +123,8 @@ impl Store {
     /// # Errors
     /// When the store cannot be listed.
     pub async fn seq_sets(&self) -> Result<Vec<Path>> {
-        let folder = self.paths.all_retired();
-        match self.location.objects.list(Some(&folder)).map_ok(|meta| meta.location).try_collect().await {
-            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            listed => listed.map_err(|e| object_error("list", &folder, e)),
-        }
+        let listed = object::list(&self.location.objects, &self.paths.all_retired()).await?;
+        Ok(listed.into_iter().map(|meta| meta.location).collect())
     }
 }
 

@@ -10,19 +10,18 @@ use std::collections::BTreeSet;
 use arrow::record_batch::RecordBatch;
 use bytes::Bytes;
 use futures::TryStreamExt;
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
 use roaring::RoaringTreemap;
 
 use super::Store;
-use super::object::object_error;
+use super::object::{self, object_error};
 use super::parquet::{self, Effort, RowsWith};
 use super::paths::Paths;
 use super::snapshot::DataFile;
-use super::table::Committed;
+use super::table::Replacement;
 use crate::error::{Error, Result};
 use crate::event::{Column, ENGINE_SOURCE, Rows};
-use crate::limits::APPEND_ATTEMPTS;
 
 /// A month as it is to be deleted.
 #[derive(Debug)]
@@ -53,8 +52,7 @@ impl Store {
                 let goes = (0..view.len()).filter(|row| view.text(Column::Source, *row) != Some(ENGINE_SOURCE));
                 seqs.extend(goes.filter_map(|row| view.long(Column::Seq, row)).map(|seq| seq as u64));
             }
-            let rows = parquet::scan(&self.location.objects, file, &Column::all(), Some(engine.clone())).await?;
-            stays.extend(rows.try_filter(|b| std::future::ready(b.num_rows() > 0)).try_collect::<Vec<_>>().await?);
+            stays.extend(parquet::matching(&self.location.objects, file, &engine).await?);
         }
         if !stays.is_empty() {
             stays = vec![parquet::sort(&stays)?];
@@ -78,16 +76,10 @@ impl Store {
             true => Vec::new(),
             false => vec![self.write_file(month, retiring.stays, Effort::Compact).await?],
         };
-        for _ in 0..APPEND_ATTEMPTS {
-            let state = self.table().await?;
-            if !retiring.files.iter().all(|file| state.files.iter().any(|now| now.path == file.path)) {
-                break;
-            }
-            if self.table.commit_retirement(&state, (&retiring.files, &new), month).await? == Committed::Done {
-                return Ok(true);
-            }
+        let why = Replacement::Retirement { month };
+        if self.replace(self.table().await?, (&retiring.files, &new), &why).await? {
+            return Ok(true);
         }
-        self.discard(&new).await;
         self.location.objects.delete(&path).await.map_err(|e| object_error("delete", &path, e))?;
         Ok(false)
     }
@@ -118,20 +110,12 @@ impl Store {
     /// When the store fails.
     pub async fn drop_projection(&self) -> Result<bool> {
         let _queued = self.queue("project").await?;
-        let folder = self.paths.projection();
-        let listed = self.location.objects.list(Some(&folder)).map_ok(|meta| meta.location).try_collect::<Vec<_>>();
-        let listed = match listed.await {
-            Err(object_store::Error::NotFound { .. }) => Vec::new(),
-            listed => listed.map_err(|e| object_error("list", &folder, e))?,
-        };
+        let listed = object::list(&self.location.objects, &self.paths.projection()).await?;
         // Manifests first: a reader that finds none folds for itself.
         let (manifests, segments): (Vec<Path>, Vec<Path>) =
-            listed.into_iter().partition(|path| path.as_ref().ends_with(".json"));
+            listed.into_iter().map(|meta| meta.location).partition(|path| path.as_ref().ends_with(".json"));
         for path in manifests.iter().chain(&segments) {
-            match self.location.objects.delete(path).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(e) => return Err(object_error("delete", path, e)),
-            }
+            object::delete(&self.location.objects, path).await?;
         }
         Ok(!manifests.is_empty())
     }

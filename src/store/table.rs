@@ -63,6 +63,53 @@ pub enum Committed {
     Lost,
 }
 
+impl TableState {
+    fn names(&self, file: &DataFile) -> bool {
+        self.files.iter().any(|named| named.path == file.path)
+    }
+
+    fn names_any(&self, files: &[DataFile]) -> bool {
+        files.iter().any(|file| self.names(file))
+    }
+
+    /// Whether all of `files` are still part of the table.
+    pub fn names_all(&self, files: &[DataFile]) -> bool {
+        files.iter().all(|file| self.names(file))
+    }
+}
+
+/// Why files take the place of others.
+#[derive(Debug, Clone, Copy)]
+pub enum Replacement<'a> {
+    /// They hold the same rows.
+    Compaction,
+    /// Sealed values were erased from them.
+    Erasure,
+    /// They are what is left of a month.
+    Retirement {
+        /// The month.
+        month: &'a str,
+    },
+}
+
+impl Replacement<'_> {
+    /// Whether readers of the table's changes have to look.
+    fn changes_data(&self) -> bool {
+        !matches!(self, Self::Compaction)
+    }
+
+    fn operation(&self) -> DeltaOperation {
+        match self {
+            Self::Compaction => DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None },
+            // The log keeps what an operation says for ever: no predicate, because it would name the subject.
+            Self::Erasure => DeltaOperation::Update { predicate: None },
+            Self::Retirement { month } => {
+                DeltaOperation::Delete { predicate: Some(format!("occurred_month = '{month}'")) }
+            }
+        }
+    }
+}
+
 impl Table {
     /// The table at `paths` in `location`.
     ///
@@ -173,52 +220,20 @@ impl Table {
         self.settle(state, files, failure).await
     }
 
-    /// Commits the replacement of `old` files by `new` ones that hold the same rows.
+    /// Commits the replacement of `old` files by `new` ones.
     ///
     /// # Errors
     /// When the store fails and the log does not tell that the commit happened.
-    pub async fn commit_compaction(&self, state: &TableState, old: &[DataFile], new: &[DataFile]) -> Result<Committed> {
-        let removed_at = self.clock.now() / 1000;
-        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, false)));
-        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, false)))).collect();
-        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
-        let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
-            return Ok(Committed::Done);
-        };
-        self.settle(state, new, failure).await
-    }
-
-    /// Commits the replacement of `old` files by `new` ones whose sealed values were erased.
-    ///
-    /// # Errors
-    /// When the store fails and the log does not tell that the commit happened.
-    pub async fn commit_erasure(&self, state: &TableState, old: &[DataFile], new: &[DataFile]) -> Result<Committed> {
-        let removed_at = self.clock.now() / 1000;
-        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, true)));
-        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, true)))).collect();
-        // The log keeps what an operation says for ever: no predicate, because it would name the subject.
-        let operation = DeltaOperation::Update { predicate: None };
-        let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
-            return Ok(Committed::Done);
-        };
-        self.settle(state, new, failure).await
-    }
-
-    /// Commits that of the `old` files of a month the `new` ones are left.
-    ///
-    /// # Errors
-    /// When the store fails and the log does not tell that the commit happened.
-    pub async fn commit_retirement(
+    pub async fn commit_replacement(
         &self,
         state: &TableState,
         (old, new): (&[DataFile], &[DataFile]),
-        month: &str,
+        why: &Replacement<'_>,
     ) -> Result<Committed> {
-        let removed_at = self.clock.now() / 1000;
-        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, true)));
-        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, true)))).collect();
-        let operation = DeltaOperation::Delete { predicate: Some(format!("occurred_month = '{month}'")) };
-        let Err(failure) = self.commit(state, commit_properties(), actions, operation).await else {
+        let (removed_at, changes) = (self.clock.now() / 1000, why.changes_data());
+        let removes = old.iter().map(|file| Action::Remove(self.remove(file, removed_at, changes)));
+        let actions = removes.chain(new.iter().map(|file| Action::Add(self.add(file, changes)))).collect();
+        let Err(failure) = self.commit(state, commit_properties(), actions, why.operation()).await else {
             return Ok(Committed::Done);
         };
         if !new.is_empty() {
@@ -226,8 +241,7 @@ impl Table {
         }
         // Nothing was added that would tell: the commit is atomic, and nobody else deletes a whole month.
         let now = self.refresh(state).await?;
-        let is_there = |file: &DataFile| now.files.iter().any(|f| f.path == file.path);
-        match (old.iter().any(is_there), now.version > state.version) {
+        match (now.names_any(old), now.version > state.version) {
             (false, _) => Ok(Committed::Done),
             (true, true) => Ok(Committed::Lost),
             (true, false) => Err(self.failed("commit to", failure)),
@@ -246,8 +260,7 @@ impl Table {
 
     /// Whether a commit named `files`: it is atomic, so one of them, there or removed since, tells it.
     async fn has_committed(&self, now: &TableState, files: &[DataFile]) -> Result<bool> {
-        let is_there = |file: &DataFile| now.files.iter().any(|f| f.path == file.path);
-        if files.iter().any(is_there) {
+        if now.names_any(files) {
             return Ok(true);
         }
         let removed = self.removed(now).await?;

@@ -9,11 +9,13 @@ pub mod pack;
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt;
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use probity::clock::Clock;
 use probity::event::{COLUMNS, Column, Rows, leaves};
 use probity::ingest::{Report, Source};
 use probity::store::object::Location;
-use probity::store::{Store, parquet};
+use probity::store::{DataFile, Store, parquet};
 
 /// 2026-03-02T09:00:00Z in microseconds.
 pub const T0: i64 = 1_772_442_000_000_000;
@@ -94,6 +96,23 @@ pub async fn seeded<F: Future<Output = ()> + Send + 'static>(seeds: u64, test: f
         if let Err(e) = tokio::spawn(test(seed)).await {
             eprintln!("failed with seed {seed}; replay: PROBITY_SEED={seed} cargo test -- <name of this test>");
             std::panic::resume_unwind(e.into_panic());
+        }
+    }
+}
+
+/// Puts other bytes in the place of a data file, and their length into the commit log, as somebody with access to all
+/// files would.
+pub async fn restate(location: &Location, file: &DataFile, bytes: Vec<u8>) {
+    let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
+    location.objects.put(&file.path, bytes.into()).await.unwrap();
+    let log = Path::from("store/tenants/default/events/_delta_log");
+    let commits: Vec<Path> =
+        location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
+    for commit in commits {
+        let text = location.objects.get(&commit).await.unwrap().bytes().await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        if text.contains(file.path.filename().unwrap()) {
+            location.objects.put(&commit, text.replace(&sizes.0, &sizes.1).into()).await.unwrap();
         }
     }
 }

@@ -10,15 +10,15 @@ mod table;
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 
 use super::asof::AsOf;
 use super::failure;
 use super::provider::EvidenceTable;
 use super::views::Views;
+use super::window::instant;
 use crate::blast::{Radius, Scope, Trace, Traced};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
@@ -117,11 +117,6 @@ impl Ground {
         let physical = self.state.create_physical_plan(plan).await.map_err(failure::error)?;
         execute_stream(physical, self.state.task_ctx()).map_err(failure::running)
     }
-}
-
-/// `at` as a literal of the type of `occurred_at`.
-fn instant(at: Micros) -> Expr {
-    lit(ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into())))
 }
 
 #[cfg(test)]

@@ -16,14 +16,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use futures::TryStreamExt;
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 
 use super::Store;
-use super::object::object_error;
+use super::object::{self, object_error};
 use super::snapshot::Snapshot;
 use crate::clock::SECOND;
 use crate::error::{Error, Result};
@@ -101,7 +100,7 @@ impl Projection {
 /// # Errors
 /// When the store fails; a manifest that cannot be understood counts as none.
 pub async fn newest(objects: &Arc<dyn ObjectStore>, folder: &Path, size: i64) -> Result<Option<Projection>> {
-    let mut manifests: Vec<(i64, Path)> = list(objects, folder)
+    let mut manifests: Vec<(i64, Path)> = object::list(objects, folder)
         .await?
         .into_iter()
         .filter_map(|meta| Some((covered(&meta.location)?, meta.location)))
@@ -125,14 +124,6 @@ pub async fn newest(objects: &Arc<dyn ObjectStore>, folder: &Path, size: i64) ->
 /// What the manifest at `path` covers, as its name says.
 fn covered(path: &Path) -> Option<i64> {
     path.filename()?.strip_prefix("actions-")?.strip_suffix(".json")?.parse().ok()
-}
-
-async fn list(objects: &Arc<dyn ObjectStore>, folder: &Path) -> Result<Vec<ObjectMeta>> {
-    match objects.list(Some(folder)).try_collect().await {
-        Ok(listed) => Ok(listed),
-        Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-        Err(e) => Err(object_error("list", folder, e)),
-    }
 }
 
 fn parse(bytes: &[u8], folder: &Path) -> Option<Projection> {
@@ -236,7 +227,7 @@ impl Store {
     /// readers; gives the number of objects.
     pub(super) async fn sweep_projection(&self) -> Result<usize> {
         let (objects, folder) = (&self.location.objects, self.paths.projection());
-        let listed = list(objects, &folder).await?;
+        let listed = object::list(objects, &folder).await?;
         let newest = listed.iter().filter_map(|meta| Some((covered(&meta.location)?, meta))).max_by_key(|(n, _)| *n);
         let Some((covers, manifest)) = newest else { return Ok(0) };
         let Some(kept) = self::newest(objects, &folder, covers).await? else { return Ok(0) };

@@ -12,9 +12,10 @@ use futures::TryStreamExt;
 use hashbrown::{HashMap, HashSet};
 use twox_hash::XxHash64;
 
-use super::{Work, is_of_the_store, joined};
+use super::{Work, joined};
 use crate::error::{Error, Result};
 use crate::event::{Column, Rows};
+use crate::store::object::is_of_the_store;
 use crate::store::parquet::{self, RowsWith};
 use crate::store::snapshot::DataFile;
 

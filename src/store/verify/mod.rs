@@ -165,18 +165,6 @@ fn place(finding: &Finding) -> (bool, Option<i64>, &str, Option<&str>) {
     (finding.seq.is_none(), finding.seq, finding.kind, finding.object.as_deref())
 }
 
-/// Whether the store failed, so that nothing is known of the evidence.
-pub(super) fn is_of_the_store(err: &Error) -> bool {
-    let mut cause = std::error::Error::source(err);
-    while let Some(e) = cause {
-        if let Some(e) = e.downcast_ref::<object_store::Error>() {
-            return !matches!(e, object_store::Error::NotFound { .. });
-        }
-        cause = e.source();
-    }
-    false
-}
-
 /// What a task of a verification gave.
 fn joined<T>(ended: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
     ended.map_err(|e| Error::internal("a verification task died").because(e))?

@@ -8,11 +8,12 @@ use std::collections::HashSet;
 
 use object_store::path::Path;
 
-use super::{Finding, Flaw, Work, is_of_the_store};
+use super::{Finding, Flaw, Work};
 use crate::error::{ErrorKind, Result};
 use crate::event::erase::{is_erased, is_sealed};
 use crate::event::{Column, Rows};
 use crate::store::Store;
+use crate::store::object::is_of_the_store;
 use crate::store::removals::Removals;
 use crate::store::table::TableState;
 

@@ -17,13 +17,14 @@ use tokio::task::JoinSet;
 
 use super::ledger::tile_of_leaves;
 use super::sources::Sources;
-use super::{Flaw, Work, ids, is_of_the_store, joined, removed};
+use super::{Flaw, Work, ids, joined, removed};
 use crate::error::{Error, Result};
 use crate::event::batch::Months;
 use crate::event::columns::SEALED;
 use crate::event::{Column, Leaf, Rows, leaves};
 use crate::ledger::tile::TILE_WIDTH;
 use crate::store::log::TILES_AT_ONCE;
+use crate::store::object::is_of_the_store;
 use crate::store::parquet;
 use crate::store::snapshot::DataFile;
 
