@@ -28,6 +28,7 @@ mod races;
 mod real_log;
 mod receipts;
 mod register;
+mod retention;
 mod rotation;
 mod s3;
 mod store;

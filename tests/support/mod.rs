@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 pub mod command;
+pub mod custody;
 pub mod faults;
 pub mod pack;
 

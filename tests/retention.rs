@@ -1,0 +1,225 @@
+//! Holds and retention: what is held stays, what is old goes as a whole month, and the ledger still verifies.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use probity::clock::DAY;
+use probity::custody::hold::Selection;
+use probity::custody::{erase, hold, retention};
+use probity::error::ErrorKind;
+use probity::ledger::note::Kind;
+use probity::store::Store;
+use probity::store::object::Location;
+
+use crate::support::custody::{
+    SUBJECT, about, all_text, filled, opened, opened_as, order, retired, signer, traces, verified,
+};
+use crate::support::faults::Faulty;
+use crate::support::{T0, ingest};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_what_it_is_about_and_nothing_else() {
+    let select = |part: &str| {
+        let mut selection = Selection::default();
+        match part {
+            "subject" => selection.subject = Some(SUBJECT.into()),
+            "workflow" => selection.workflow = Some("w".into()),
+            "range" => {
+                selection.from = Some("2026-01-15T00:00:00Z".into());
+                selection.to = Some("2026-02-15T00:00:00Z".into());
+            }
+            "other range" => selection.from = Some("2026-06-01T00:00:00Z".into()),
+            "other workflow" => {
+                selection.workflow = Some("v".into());
+                selection.subject = Some(SUBJECT.into());
+            }
+            _ => selection.incident = Some("INC-1".into()),
+        }
+        selection
+    };
+    for (part, stops) in [
+        ("subject", true),
+        ("workflow", true),
+        ("range", true),
+        ("other range", false),
+        ("other workflow", false),
+        ("incident", false),
+    ] {
+        let store = opened(&Location::memory()).await;
+        filled(&store).await;
+        let (placed, _) = hold::place(&store, select(part), &order()).await.unwrap();
+        let in_force = hold::in_force(&store).await.unwrap();
+        assert_eq!(in_force.iter().map(|hold| &hold.id).collect::<Vec<_>>(), [&placed.id]);
+        assert_eq!(in_force[0].selection, placed.selection);
+        let outcome = erase::erase(&store, SUBJECT, &order()).await;
+        assert_eq!(outcome.is_err(), stops, "{part}");
+        if let Err(denied) = outcome {
+            assert_eq!(denied.kind(), ErrorKind::Denied);
+            assert!(denied.to_string().contains(&placed.id), "{denied}");
+            hold::release(&store, &placed.id, &order()).await.unwrap();
+            assert!(hold::in_force(&store).await.unwrap().is_empty());
+            erase::erase(&store, SUBJECT, &order()).await.unwrap();
+        }
+        assert_eq!(hold::release(&store, "hold-0", &order()).await.unwrap_err().kind(), ErrorKind::NotFound);
+        verified(&store).await;
+    }
+    let store = opened(&Location::memory()).await;
+    assert!(hold::place(&store, Selection::default(), &order()).await.is_err());
+    let backwards = Selection {
+        from: Some("2026-02-01T00:00:00Z".into()),
+        to: Some("2026-01-01T00:00:00Z".into()),
+        ..Selection::default()
+    };
+    assert!(hold::place(&store, backwards, &order()).await.is_err());
+    let nobody = Selection { subject: Some(String::new()), ..Selection::default() };
+    assert!(hold::place(&store, nobody, &order()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hold_stops_one_unfinished_erasure_and_no_other_and_keeps_its_range() {
+    let objects = Arc::new(Faulty::new(1, 0));
+    let location = Location { objects: objects.clone(), ..Location::memory() };
+    let store = opened(&location).await;
+    filled(&store).await;
+    let late = Selection {
+        subject: Some(SUBJECT.into()),
+        from: Some("2030-01-01".into()),
+        to: Some("2031-01-01".into()),
+        ..Selection::default()
+    };
+    let (late, _) = hold::place(&store, late, &order()).await.unwrap();
+    assert_eq!(hold::count(&store, &late).await.unwrap(), 0);
+    store.fold().await.unwrap();
+    // The note of the erasure, and nothing more.
+    objects.die_after(Some(2));
+    erase::erase(&store, SUBJECT, &order()).await.unwrap_err();
+    objects.die_after(None);
+    let store = opened_as(&location, 8).await;
+    assert_eq!(store.marked_erasures().await.unwrap().len(), 1);
+    let selection = Selection { subject: Some(SUBJECT.into()), ..Selection::default() };
+    let (placed, _) = hold::place(&store, selection, &order()).await.unwrap();
+    assert!(hold::count(&store, &placed).await.unwrap() > 0);
+    let resumed = erase::resume(&store).await.unwrap();
+    assert!(matches!(&resumed[..], [(subject, Err(e))] if subject == SUBJECT && e.kind() == ErrorKind::Denied));
+    erase::erase(&store, "person-1", &order()).await.unwrap();
+    hold::release(&store, &placed.id, &order()).await.unwrap();
+    assert!(erase::resume(&store).await.unwrap()[0].1.is_ok());
+    let shared: Arc<dyn ObjectStore> = objects.clone();
+    assert_eq!(traces(&shared).await, BTreeSet::new());
+    let in_force = hold::in_force(&store).await.unwrap();
+    assert_eq!(in_force.iter().map(|hold| &hold.selection).collect::<Vec<_>>(), [&late.selection]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vacuum_leaves_the_files_of_months_under_hold() {
+    let location = Location::memory();
+    let store = opened(&location).await;
+    filled(&store).await;
+    let january = Selection { to: Some("2026-02-01T00:00:00Z".into()), ..Selection::default() };
+    hold::place(&store, january, &order()).await.unwrap();
+    store.clock().set(T0 + 10 * DAY);
+    let holds = hold::in_force(&store).await.unwrap();
+    let is_held = |month: &str| holds.iter().any(|hold| hold.touches(month));
+    assert!(is_held("2026-01") && !is_held("2026-02"));
+    let files = async |month: &str| {
+        let all = all_text(&location.objects).await;
+        let folder = format!("/occurred_month={month}/");
+        all.iter().filter(|(path, _)| path.as_ref().contains(&folder)).count()
+    };
+    let before = files("2026-01").await;
+    assert!(before > 1, "a compaction replaced files of January");
+    store.vacuum(is_held).await.unwrap();
+    assert_eq!(files("2026-01").await, before);
+    store.vacuum(|_| false).await.unwrap();
+    assert!(files("2026-01").await < before);
+}
+
+/// A store two years later, with events of three months.
+async fn aged(location: &Location) -> Store {
+    let store = opened(location).await;
+    filled(&store).await;
+    store.fold().await.unwrap();
+    store.clock().set(T0 + 700 * DAY);
+    ingest(&store, about("n1", "person-2", "of today", 690)).await;
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retention_deletes_whole_old_months_and_the_ledger_still_verifies() {
+    let location = Location::memory();
+    let store = aged(&location).await;
+    let size = store.snapshot().await.unwrap().size;
+    let root = store.root_at(size).await.unwrap();
+    assert_eq!(retention::retire(&store, 182, &order()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    for days in [i64::MAX, i64::MIN, 150_000_000] {
+        assert_eq!(retention::retire(&store, days, &order()).await.unwrap_err().kind(), ErrorKind::Invalid);
+    }
+    assert_eq!(retired(&store, 720).await.unwrap(), [("2026-01".to_owned(), false)], "recorded later than it happened");
+    let months = retired(&store, 400).await.unwrap();
+    assert_eq!(months, [("2026-01".to_owned(), true), ("2026-02".to_owned(), true)]);
+    let all = all_text(&location.objects).await;
+    let left: Vec<&Path> =
+        all.iter().filter(|(_, text)| text.contains("somebody else")).map(|(path, _)| path).collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert!(all.iter().any(|(_, text)| text.contains("of today")));
+    assert_eq!(store.root_at(size).await.unwrap(), root);
+    verified(&store).await;
+    assert_eq!(retired(&store, 400).await.unwrap(), [], "what the engine stated is left");
+    // The tree can still be made again from what is left, and goes on growing.
+    store.remake_tiles().await.unwrap();
+    ingest(&store, about("n2", "person-2", "of today", 691)).await;
+    store.fold().await.unwrap();
+    verified(&store).await;
+    // A set of rows that was changed explains nothing.
+    let set =
+        all.iter().find(|(path, _)| path.as_ref().contains("/log/retired/")).map(|(path, _)| path.clone()).unwrap();
+    let bytes = location.objects.get(&set).await.unwrap().bytes().await.unwrap();
+    let mut changed = bytes.to_vec();
+    *changed.last_mut().unwrap() ^= 1;
+    location.objects.put(&set, changed.into()).await.unwrap();
+    let found = store.verify(&[signer().verifier(Kind::Ed25519)], |_| {}).await.unwrap();
+    assert!(!found.is_ok());
+    location.objects.delete(&set).await.unwrap();
+    let found = store.verify(&[signer().verifier(Kind::Ed25519)], |_| {}).await.unwrap();
+    assert!(found.findings.iter().any(|finding| finding.kind == "missing"), "{:?}", found.findings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_under_hold_is_kept() {
+    let store = aged(&Location::memory()).await;
+    let selection =
+        Selection { subject: Some(SUBJECT.into()), to: Some("2026-01-10T00:00:00Z".into()), ..Selection::default() };
+    let (placed, _) = hold::place(&store, selection, &order()).await.unwrap();
+    assert_eq!(retired(&store, 400).await.unwrap(), [("2026-01".to_owned(), false), ("2026-02".to_owned(), true)]);
+    verified(&store).await;
+    hold::release(&store, &placed.id, &order()).await.unwrap();
+    assert_eq!(retired(&store, 400).await.unwrap(), [("2026-01".to_owned(), true)]);
+    verified(&store).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retirement_killed_at_any_change_loses_nothing_that_is_kept() {
+    for changes in 0.. {
+        let objects = Arc::new(Faulty::new(changes, 0));
+        let location = Location { objects: objects.clone(), ..Location::memory() };
+        let store = aged(&location).await;
+        objects.die_after(Some(changes));
+        let outcome = retired(&store, 400).await;
+        objects.die_after(None);
+        let again = opened_as(&location, 8).await;
+        again.clock().set(T0 + 700 * DAY);
+        again.fold().await.unwrap();
+        verified(&again).await;
+        retired(&again, 400).await.unwrap();
+        verified(&again).await;
+        let shared: Arc<dyn ObjectStore> = objects.clone();
+        let all: String = all_text(&shared).await.into_iter().map(|(_, text)| text).collect();
+        assert!(all.contains("of today"));
+        if outcome.is_ok() {
+            assert!(changes > 5);
+            break;
+        }
+    }
+}
