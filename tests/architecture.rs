@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LINES: [&[&str]; 9] = [
+const LINES: [&[&str]; 10] = [
     &["error", "limits", "clock"],
     &["ledger"],
     &["event", "analysis"],
     &["policy", "blast", "simulate", "auditor", "witness"],
     &["store"],
     &["ingest", "query"],
-    &["custody", "incident", "report"],
+    &["incident"],
+    &["custody", "report"],
     &["server"],
     &["cli"],
 ];

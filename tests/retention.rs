@@ -13,6 +13,7 @@ use probity::ledger::note::Kind;
 use probity::store::Store;
 use probity::store::object::Location;
 
+use crate::support::command::{run, run_with};
 use crate::support::custody::{
     SUBJECT, about, all_text, filled, opened, opened_as, order, retired, signer, traces, verified,
 };
@@ -222,4 +223,41 @@ async fn a_retirement_killed_at_any_change_loses_nothing_that_is_kept() {
             break;
         }
     }
+}
+
+#[test]
+fn a_hold_on_an_incident_keeps_all_that_the_incident_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let line = |id: &str, minute: u32, more: &str| {
+        format!(
+            r#"{{"event_id":"{id}","source":"test","occurred_at":"2026-01-01T00:{minute:02}:00Z","workflow":"w","system":"crm","record_type":"lead",{more}}}"#
+        )
+    };
+    let write = |action: &str, record: &str, subject: &str| {
+        format!(
+            r#""event_type":"action.executed","action_id":"{action}","record_id":"{record}","field":"owner","old_value":"x","new_value":"{action}","outcome":"succeeded","subject_id":"{subject}""#
+        )
+    };
+    let reads_l1 = r#","inputs":[{"system":"crm","record_type":"lead","record_id":"L-1","field":"owner"}]"#;
+    let corrected = r#""event_type":"record.corrected","record_id":"L-1","field":"owner","actor_kind":"human","old_value":"a-1","new_value":"x","subject_id":"p-4""#;
+    let lines = [
+        line("1", 1, &write("a-1", "L-1", "p-1")),
+        line("2", 2, &(write("a-2", "L-2", "p-2") + reads_l1)),
+        line("3", 3, &write("a-3", "L-3", "p-3")),
+        line("4", 4, corrected),
+    ];
+    run_with(dir, &["ingest", "-"], lines.join("\n").as_bytes()).ended(0);
+    let open = ["incident", "open", "--title", "t", "--where", "action_id = 'a-1'", "--by", "ann", "--json"];
+    let incident = run(dir, &open).ended(0).json()["incident_id"].as_str().unwrap().to_owned();
+    let placed = run(dir, &["hold", "--incident", &incident, "--reason", "dispute", "--json"]).ended(0).json();
+    // The write, what followed from it, the correction, and the two statements that name the incident.
+    assert_eq!(placed["events"], 5, "{placed}");
+    run(dir, &["incident", "update", &incident, "--where", "action_id = 'nothing'", "--by", "ann"]).ended(0);
+    for (subject, is_held) in [("p-1", true), ("p-2", true), ("p-4", true), ("p-3", false)] {
+        let done = run(dir, &["erase", "--subject", subject, "--reason", "case"]).ended(if is_held { 2 } else { 0 });
+        assert_eq!(done.err.contains(placed["id"].as_str().unwrap()), is_held, "{subject}: {}", done.err);
+    }
+    run(dir, &["release", placed["id"].as_str().unwrap(), "--reason", "settled"]).ended(0);
+    run(dir, &["erase", "--subject", "p-2", "--reason", "case"]).ended(0);
 }

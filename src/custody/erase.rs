@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Order;
-use super::hold::{check_free, in_force};
+use super::hold::{check_free, watching};
 use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::ingest::writer::Writer;
@@ -63,7 +63,7 @@ pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
     store.fold().await?;
     let state = store.table().await?;
     let traces = store.traces(&state, subject).await?;
-    check_free(&in_force(store).await?, traces.batches())?;
+    check_free(&watching(store).await?, traces.batches())?;
     Ok(traces)
 }
 

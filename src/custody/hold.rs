@@ -2,14 +2,17 @@
 //!
 //! In: a selection by incident, workflow, person or time. Out: `evidence.held` and `evidence.released` events, and
 //! which holds are in force. Invariant: a hold with several parts is about the events that match all of them. What is
-//! in force is read from the evidence, not from a setting.
+//! in force is read from the evidence, not from a setting. An incident's events are those that name it, and those of
+//! the actions and the affected records that it has reached when somebody asks.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use serde::Serialize;
 
+use super::reach::Reach;
 use super::{Order, month_span};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
@@ -61,7 +64,23 @@ pub struct Hold {
     pub since: String,
     #[serde(skip)]
     span: (Micros, Micros),
+    /// What its incident has reached; none unless [`watching`] looked.
+    #[serde(skip)]
+    reach: Option<Arc<Reach>>,
 }
+
+/// What of an event says whether it is held.
+pub const JUDGED: [Column; 9] = [
+    Column::EventType,
+    Column::OccurredAt,
+    Column::IncidentId,
+    Column::Workflow,
+    Column::SubjectId,
+    Column::ActionId,
+    Column::System,
+    Column::RecordType,
+    Column::RecordId,
+];
 
 impl Hold {
     /// Whether the event of that row is held.
@@ -72,8 +91,9 @@ impl Hold {
         let at = rows.instant(Column::OccurredAt, row).unwrap_or_default();
         // A statement about evidence, such as the hold itself, is not what is held.
         let is_statement = rows.text(Column::EventType, row).is_some_and(|name| name.starts_with("evidence."));
+        let is_reached = || self.reach.as_ref().is_some_and(|reach| reach.holds(rows, row));
         !is_statement
-            && is(Column::IncidentId, &self.selection.incident)
+            && (is(Column::IncidentId, &self.selection.incident) || is_reached())
             && is(Column::Workflow, &self.selection.workflow)
             && is(Column::SubjectId, &self.selection.subject)
             && (self.span.0..self.span.1).contains(&at)
@@ -109,9 +129,9 @@ fn span_of(selection: &Selection) -> Result<(Micros, Micros)> {
 /// How many events a hold is about now.
 ///
 /// # Errors
-/// When the evidence cannot be read.
+/// When the evidence cannot be read, or the reach of its incident cannot be found.
 pub async fn count(store: &Store, hold: &Hold) -> Result<u64> {
-    let columns = [Column::EventType, Column::OccurredAt, Column::IncidentId, Column::Workflow, Column::SubjectId];
+    let hold = &seeing(store, hold.clone()).await?;
     let snapshot = store.snapshot().await?;
     let matching = |batch: &RecordBatch| -> Result<u64> {
         let rows = Rows::new(batch)?;
@@ -119,7 +139,7 @@ pub async fn count(store: &Store, hold: &Hold) -> Result<u64> {
     };
     let mut count = 0;
     for file in snapshot.files.iter().filter(|file| hold.touches(&file.month)) {
-        let mut batches = parquet::scan(store.objects(), file, &columns, None).await?;
+        let mut batches = parquet::scan(store.objects(), file, &JUDGED, None).await?;
         while let Some(batch) = batches.try_next().await? {
             count += matching(&batch)?;
         }
@@ -172,7 +192,7 @@ pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Re
     let seq = writer.state(&event).await?;
     let since = rfc3339(store.clock().now());
     let (reason, by) = (order.reason.clone(), order.by.clone());
-    Ok((Hold { id, selection, reason, by, since, span }, seq))
+    Ok((Hold { id, selection, reason, by, since, span, reach: None }, seq))
 }
 
 /// Releases a hold; gives the `seq` of the event.
@@ -192,6 +212,25 @@ pub async fn release(store: &Store, id: &str, order: &Order) -> Result<i64> {
     event.set_text(Column::RecordType, RECORD_TYPE);
     event.set_text(Column::RecordId, id.to_owned());
     writer.state(&event).await
+}
+
+/// The holds that are in force, each with what its incident has reached by now: what a removal asks before it begins.
+///
+/// # Errors
+/// As [`in_force`], and when the reach of an incident cannot be found: then nothing may be removed.
+pub async fn watching(store: &Store) -> Result<Vec<Hold>> {
+    let mut holds = Vec::new();
+    for hold in in_force(store).await? {
+        holds.push(seeing(store, hold).await?);
+    }
+    Ok(holds)
+}
+
+async fn seeing(store: &Store, hold: Hold) -> Result<Hold> {
+    let Some(incident) = &hold.selection.incident else { return Ok(hold) };
+    let reach = Reach::of(store, incident).await;
+    let reach = reach.map_err(|e| Error::new(e.kind(), format!("what {} holds cannot be found: {e}", hold.id)))?;
+    Ok(Hold { reach: reach.map(Arc::new), ..hold })
 }
 
 /// The holds that are in force, the oldest first.
@@ -243,6 +282,7 @@ fn hold_of(rows: &Rows<'_>, row: usize) -> Result<Hold> {
     Ok(Hold {
         id,
         span: span_of(&selection)?,
+        reach: None,
         selection,
         reason: text(Column::ReasonCode).unwrap_or_default(),
         by: text(Column::ActorId).unwrap_or_default(),

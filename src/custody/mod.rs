@@ -6,6 +6,7 @@
 
 pub mod erase;
 pub mod hold;
+mod reach;
 pub mod retention;
 
 use crate::clock::Micros;

@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::json;
 
-use super::hold::{Hold, check_free, in_force};
+use super::hold::{Hold, JUDGED, check_free, watching};
 use super::{Order, month_span};
 use crate::clock::{DAY, Micros};
 use crate::error::{Error, Result};
@@ -100,7 +100,7 @@ async fn one(
         return Ok(kept(month, format!("some of it was recorded at {}", crate::clock::rfc3339(recorded_at))));
     }
     // Looked up for each month: the months before may have taken long, and a hold that was placed meanwhile counts.
-    let holds = in_force(store).await?;
+    let holds = watching(store).await?;
     if let Err(held) = check_month(store, &month, &retiring.files, &holds).await {
         return match held.kind() {
             crate::error::ErrorKind::Denied => Ok(kept(month, held.to_string())),
@@ -127,9 +127,8 @@ async fn check_month(store: &Store, month: &str, files: &[DataFile], holds: &[Ho
     if touching.is_empty() {
         return Ok(());
     }
-    let columns = [Column::EventType, Column::OccurredAt, Column::IncidentId, Column::Workflow, Column::SubjectId];
     for file in files {
-        let mut rows = parquet::scan(store.objects(), file, &columns, None).await?;
+        let mut rows = parquet::scan(store.objects(), file, &JUDGED, None).await?;
         while let Some(batch) = rows.try_next().await? {
             check_free(&touching, [&batch].into_iter())?;
         }

@@ -203,6 +203,18 @@ impl Record {
         self.scopes.last().map_or(1, |frozen| frozen.version + 1)
     }
 
+    /// Every selector that it was ever defined or scoped by, each once.
+    pub fn selectors(&self) -> Vec<Selector> {
+        let frozen = self.scopes.iter().filter_map(|frozen| selector_of(&frozen.scope["selector"]));
+        let mut selectors = Vec::new();
+        for selector in self.selector.clone().into_iter().chain(frozen) {
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
+            }
+        }
+        selectors
+    }
+
     /// From when on its events are looked for.
     pub fn since(&self) -> Micros {
         self.detected_at.or(self.aware_at).unwrap_or(self.opened_at)
