@@ -50,20 +50,32 @@ with writes as (
     where event_type = 'record.corrected'
       and environment = 'production'
 ),
+cells as (
+    select
+        system,
+        record_type,
+        record_id,
+        field
+    from writes
+    where occurred_at >= $period_start
+      and occurred_at < $period_end
+    group by system, record_type, record_id, field
+),
 chained as (
     select
-        *,
-        lag(seq) over (
-            partition by system, record_type, record_id, field order by event_order
+        w.*,
+        lag(w.seq) over (
+            partition by w.system, w.record_type, w.record_id, w.field order by w.event_order
         ) as previous_seq,
-        lag(new_value) over (
-            partition by system, record_type, record_id, field order by event_order
+        lag(w.new_value) over (
+            partition by w.system, w.record_type, w.record_id, w.field order by w.event_order
         ) as previous_value
-    from writes
-    where system is not null
-      and record_type is not null
-      and record_id is not null
-      and field is not null
+    from writes as w
+    inner join cells as c
+        on c.system = w.system
+        and c.record_type = w.record_type
+        and c.record_id = w.record_id
+        and c.field = w.field
 )
 select
     case

@@ -19,6 +19,7 @@
 --           median_seconds  float64  from opening to the first decision, nearest rank
 --           signals         utf8     in words, joined by `; `; null when there is none
 -- needs:    action.decided, reviewer, review_opened_at
+-- window:   actions
 -- why:      a high rate alone is no finding: the agent may be good. It is one of six signals, and the
 --           finding needs two. Peers leave the reviewer out; an issue type that nobody else decides
 --           takes the others' overall rate; the added half keeps a few peers who all agree from being taken

@@ -13,7 +13,7 @@ pub fn keep_memory() {
     }
 }
 
-/// Lets the allocator give back what was freed: for work that goes over everything there is and may take long.
+/// Lets the allocator give back what was freed: for work that takes long and needs much at one time and little at others.
 pub fn give_memory_back() {
     const SOON: std::ffi::c_long = 10;
     // SAFETY: as above.

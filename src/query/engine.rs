@@ -12,7 +12,7 @@ use datafusion::catalog::{CatalogProviderList, TableFunction};
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
 use tokio::task::JoinSet;
@@ -38,6 +38,8 @@ use crate::store::snapshot::Snapshot;
 
 /// The name of the table.
 pub const EVIDENCE: &str = "evidence";
+/// The column that says what a row of a metric is about.
+const GRAIN: &str = "grain";
 /// Nesting of SQL text that ships with the program.
 const SHIPPED_DEPTH: usize = 200;
 
@@ -116,7 +118,10 @@ impl Engine {
         let (Some(windows), Some(window)) = (&self.windows, Window::of(query, bound)) else { return Ok(whole) };
         let window = self.views.window_for(window);
         let mut windows = windows.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(session) = windows.get(&window) {
+        // What is kept for a longer period answers for a part of it: nothing of it is computed anew.
+        let is_shared = self.views.is_shared();
+        let known = windows.iter().filter(|(known, _)| **known == window || is_shared && known.contains(&window));
+        if let Some((_, session)) = known.min_by_key(|(known, _)| known.length()) {
             return Ok(session.clone());
         }
         let functions = blast::functions(&self.ground);
@@ -154,11 +159,30 @@ impl Engine {
         self.stream(query, params, limits).await?.collect().await
     }
 
+    /// The rows of `query` of one `grain`, such as `period`, without a row limit; what only others need is not computed.
+    ///
+    /// # Errors
+    /// As [`Engine::stream`], and when the query has no grains.
+    pub async fn run_grain(&self, query: &NamedQuery, params: &Params, grain: &str) -> Result<Answer> {
+        let limits = Limits { rows: usize::MAX, ..Limits::default() };
+        self.start(query, params, limits, Some(grain.to_owned())).await?.collect().await
+    }
+
     /// The answer of `query` as it comes.
     ///
     /// # Errors
     /// Bad parameters, a query whose columns differ from its header, a bound that is met.
     pub async fn stream(&self, query: &NamedQuery, params: &Params, limits: Limits) -> Result<AnswerStream> {
+        self.start(query, params, limits, None).await
+    }
+
+    async fn start(
+        &self,
+        query: &NamedQuery,
+        params: &Params,
+        limits: Limits,
+        grain: Option<String>,
+    ) -> Result<AnswerStream> {
         let deadline = Deadline::within(limits.seconds);
         let bound = self.bind(query, params)?;
         let is_control = query.kind == Kind::Control;
@@ -168,6 +192,13 @@ impl Engine {
             views.make(&state, &catalogue::tables_in(&query)?).await?;
             let plan = plan_named(&state, &query, &bound).await?;
             check_returns(&query, &plan)?;
+            let plan = match grain {
+                Some(grain) => LogicalPlanBuilder::from(plan)
+                    .filter(ident(GRAIN).eq(lit(grain)))
+                    .and_then(LogicalPlanBuilder::build)
+                    .map_err(failure::error)?,
+                None => plan,
+            };
             let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
             Ok(Work { physical, state, again: Some(plan) })
         });

@@ -35,6 +35,9 @@ use crate::error::{Error, ErrorKind};
 
 /// Rows of a row group; bounds the memory of writing, and several make a scan parallel.
 const ROW_GROUP_ROWS: usize = 64 * 1024;
+/// Rows of a page: as many as a batch has. Texts that are read back point into their pages, and a page that several
+/// batches point into is counted against the memory of a query once for each of them.
+const PAGE_ROWS: usize = 8 * 1024;
 
 /// The folder of a session's kept views.
 #[derive(Debug)]
@@ -91,6 +94,7 @@ async fn write(plan: Arc<dyn ExecutionPlan>, state: &SessionState, path: &Path) 
         // Read back a few times: looking for repetitions would cost more than it saves.
         .set_dictionary_enabled(false)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
         .build();
     let mut writer = ArrowWriter::try_new(file, plan.schema(), Some(properties)).map_err(broken)?;
     let mut batches = execute_stream(plan, state.task_ctx()).map_err(failure::running)?;

@@ -9,6 +9,7 @@ pub mod asof;
 pub mod blast;
 pub mod capped;
 pub mod catalogue;
+mod condensed;
 mod condition;
 pub mod engine;
 pub mod failure;

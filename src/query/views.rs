@@ -154,7 +154,12 @@ impl Views {
     /// The window to answer a question about `window` in: the questions of one report share what is kept for its
     /// period, more than each of them needs.
     pub(super) fn window_for(&self, window: Window) -> Window {
-        if self.keeping == Keeping::Costly { window.shared() } else { window }
+        if self.is_shared() { window.shared() } else { window }
+    }
+
+    /// Whether questions share what is kept for a period.
+    pub(super) fn is_shared(&self) -> bool {
+        self.keeping == Keeping::Costly
     }
 
     /// The same views restricted to `window`; none is made yet.

@@ -64,6 +64,16 @@ impl Window {
         self.of == Of::Batches
     }
 
+    /// Whether all that belongs to `other` belongs to this, too.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        self.of == other.of && self.start <= other.start && self.end >= other.end && self.maturity >= other.maturity
+    }
+
+    /// How long its period is.
+    pub(super) fn length(&self) -> Micros {
+        self.end - self.start
+    }
+
     /// A window for every question about this period that reads outcomes for no longer than is usual.
     pub(super) fn shared(self) -> Self {
         Self { of: Of::Batches, maturity: self.maturity.max(USUAL_MATURITY), ..self }

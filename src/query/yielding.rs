@@ -1,7 +1,7 @@
-//! An optimizer rule: operators that make many rows of few let themselves be interrupted.
+//! An optimizer rule: operators that make many rows of few let themselves be interrupted, and hold no more than needed.
 //!
 //! In: a finished physical plan. Out: the same plan with every join and unnest wrapped so that it gives the
-//! thread back now and then. Invariant: a query that was dropped or ran out of time ends at the next batch
+//! thread back now and then, and every join that holds a side so that its rows do not hold it, too. Invariant: a query that was dropped or ran out of time ends at the next batch
 //! of any join. DataFusion wraps leaves and exchanges only: a join whose inputs are in memory runs to its end
 //! without ever being asked.
 
@@ -15,6 +15,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
+
+use super::condensed::Condensed;
 
 /// The rule; it belongs behind all others.
 #[derive(Debug)]
@@ -42,7 +44,9 @@ impl PhysicalOptimizerRule for Yielding {
             if !multiplies(node.as_ref()) {
                 return Ok(Transformed::no(node));
             }
-            Ok(Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>))
+            let is_holding = node.downcast_ref::<HashJoinExec>().is_some();
+            let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
+            Ok(Transformed::yes(if is_holding { Arc::new(Condensed::new(node)) } else { node }))
         })
         .data()
     }

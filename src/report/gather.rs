@@ -21,6 +21,9 @@ use crate::query::header::NamedQuery;
 use crate::query::objects::{Row, rows};
 use crate::query::params::Params;
 
+/// The grain of a metric's rows about its period as a whole.
+const PERIOD: &str = "period";
+
 /// A stretch of time with a name, such as a month.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Period {
@@ -73,7 +76,7 @@ impl Ask<'_> {
             let query = self.catalogue.get(name)?;
             let mut found = Vec::new();
             for period in &self.trend {
-                let of_period = |row: &Row| row.get("grain").and_then(Value::as_str) == Some("period");
+                let of_period = |row: &Row| row.get("grain").and_then(Value::as_str) == Some(PERIOD);
                 let named = |mut row: Row| {
                     row.insert("month".to_owned(), period.name.clone().into());
                     row
@@ -81,7 +84,7 @@ impl Ask<'_> {
                 // The last period is the one that the page is about: its rows may be there already.
                 let rows = match gathered.answers.get(name) {
                     Some(rows) if *period == self.period => rows.clone(),
-                    _ => self.rows(query, period).await?,
+                    _ => self.rows_of_period(query, period).await?,
                 };
                 found.extend(rows.into_iter().filter(of_period).map(named));
             }
@@ -111,6 +114,12 @@ impl Ask<'_> {
     async fn rows(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
         let answer = self.engine.run(query, &self.params_for(query, period)).await.map_err(|e| of_query(query, e))?;
         rows(&answer)
+    }
+
+    /// The rows of a metric about the period as a whole.
+    async fn rows_of_period(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
+        let answer = self.engine.run_grain(query, &self.params_for(query, period), PERIOD).await;
+        rows(&answer.map_err(|e| of_query(query, e))?)
     }
 
     /// The result of a control as a row, then the rows that violate it.

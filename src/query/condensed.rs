@@ -1,0 +1,147 @@
+//! An operator behind joins: texts in a batch point into no more memory than they need.
+//!
+//! In: batches of which each text column may share all buffers of a join's held side. Out: the same rows, with texts
+//! copied out where less than half of what they point into is theirs. Invariant: rows and their order stay. Without
+//! it every batch that a join gives is counted with the whole of that side, and a sort of a few megabytes seems to
+//! need gigabytes.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::common::{Result, internal_err};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
+use futures::StreamExt;
+
+/// Bytes that a column may point into without being looked at.
+const SMALL_BYTES: usize = 256 * 1024;
+/// A text of at most so many bytes lies in its view.
+const INLINE_BYTES: u32 = 12;
+
+/// The operator.
+#[derive(Debug)]
+pub(super) struct Condensed {
+    input: Arc<dyn ExecutionPlan>,
+}
+
+impl Condensed {
+    pub(super) fn new(input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { input }
+    }
+}
+
+impl DisplayAs for Condensed {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Condensed")
+    }
+}
+
+impl ExecutionPlan for Condensed {
+    fn name(&self) -> &str {
+        "Condensed"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (children.pop(), children.is_empty()) {
+            (Some(input), true) => Ok(Arc::new(Self::new(input))),
+            _ => internal_err!("Condensed has one input"),
+        }
+    }
+
+    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let rows = self.input.execute(partition, context)?.map(|batch| batch.and_then(|batch| condense(&batch)));
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}
+
+fn condense(batch: &RecordBatch) -> Result<RecordBatch> {
+    let columns: Vec<ArrayRef> = batch
+        .columns()
+        .iter()
+        .map(|column| match column.data_type() {
+            DataType::Utf8View if is_wasteful(column.as_string_view()) => Arc::new(column.as_string_view().gc()),
+            _ => column.clone(),
+        })
+        .collect();
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// Whether less than half of the bytes that `texts` hold in memory are theirs.
+fn is_wasteful(texts: &StringViewArray) -> bool {
+    let held: usize = texts.data_buffers().iter().map(|buffer| buffer.capacity()).sum();
+    if held <= SMALL_BYTES {
+        return false;
+    }
+    // The length is the lower half of a view.
+    let lengths = texts.views().iter().map(|view| *view as u32).filter(|length| *length > INLINE_BYTES);
+    lengths.map(|length| length as usize).sum::<usize>() * 2 < held
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+
+    use super::*;
+
+    fn texts(count: usize) -> StringViewArray {
+        (0..count).map(|n| (n % 7 > 0).then(|| format!("a text that is longer than its view, {n}"))).collect()
+    }
+
+    #[test]
+    fn rows_stay_and_what_they_do_not_need_goes() {
+        let all = texts(50_000);
+        let few = all.slice(49_000, 100);
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..100));
+        let batch = RecordBatch::try_from_iter([("text", Arc::new(few) as ArrayRef), ("n", numbers)]).unwrap();
+        let condensed = condense(&batch).unwrap();
+        assert_eq!(condensed, batch);
+        let held = |batch: &RecordBatch| -> usize {
+            batch.column(0).as_string_view().data_buffers().iter().map(|buffer| buffer.capacity()).sum()
+        };
+        assert!(held(&batch) > 1_000_000 && held(&condensed) < 10_000, "{} {}", held(&batch), held(&condensed));
+    }
+
+    #[test]
+    fn texts_that_need_what_they_hold_are_left() {
+        assert!(!is_wasteful(&texts(50_000)), "all of it is needed");
+        assert!(!is_wasteful(&texts(10)), "too little to matter");
+        assert!(is_wasteful(&texts(50_000).slice(0, 10_000)));
+    }
+}
