@@ -83,6 +83,17 @@ pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 
 /// Actions that the selector of an incident may pick: they and what they touched are held in memory.
 pub const INCIDENT_ACTIONS: usize = 2_000_000;
+/// Writes that a reconciliation holds in memory of either side, some 60 bytes each beside their texts.
+pub const RECONCILED_WRITES: usize = 8_000_000;
+/// Bytes of the different names and values of both sides of a reconciliation.
+pub const RECONCILED_TEXT_BYTES: usize = 1024 * 1024 * 1024;
+/// Findings of one kind that the JSON of a reconciliation lists; it says so, and CSV has all.
+pub const RECONCILED_LISTED: usize = 100_000;
+/// Hours that the two instants of one write may lie apart at most: a day on, it is another write.
+pub const RECONCILED_TOLERANCE_HOURS: i64 = 24;
+
+/// Items of the frame of a sample review, some 120 bytes each; more are reviewed in parts, one workflow or period each.
+pub const REVIEW_ITEMS: usize = 2_000_000;
 
 /// Entries of one `evidence.received` event; more sources and days are spread over several events.
 pub const RECEIVED_ENTRIES: usize = 400;

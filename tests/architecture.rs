@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const LINES: [&[&str]; 10] = [
+const LINES: [&[&str]; 11] = [
     &["error", "limits", "clock"],
     &["ledger"],
     &["event", "analysis"],
@@ -12,7 +12,8 @@ const LINES: [&[&str]; 10] = [
     &["store"],
     &["ingest", "query"],
     &["incident"],
-    &["custody", "report"],
+    &["custody", "review"],
+    &["report"],
     &["server"],
     &["cli"],
 ];

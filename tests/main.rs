@@ -4,6 +4,7 @@ mod support;
 
 mod architecture;
 mod blast;
+mod causes;
 mod commands;
 mod controls;
 mod crash;
@@ -27,6 +28,7 @@ mod proofs;
 mod races;
 mod real_log;
 mod receipts;
+mod reconcile;
 mod register;
 mod retention;
 mod rotation;

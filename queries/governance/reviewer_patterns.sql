@@ -70,10 +70,11 @@ reviewers as (
         max(others_judged) as others_judged,
         max(others_wrong) as others_wrong,
         max(others_decided) as others_decided,
-        sum(decided * case
+        -- Decimals: a sum of floats would depend on the order of its rows.
+        cast(sum(cast(decided * case
             when type_decided > 0 then (type_approved + 0.5) / (type_decided + 1)
             when others_decided > 0 then (others_approved + 0.5) / (others_decided + 1)
-        end) / sum(decided) as peer_rate
+        end as decimal(38, 18))) as double) / sum(decided) as peer_rate
     from by_type
     group by reviewer
 ),

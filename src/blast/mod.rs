@@ -66,14 +66,14 @@
 
 mod acts;
 mod history;
-mod names;
+pub(crate) mod names;
 mod plan;
 mod radius;
 mod reach;
 mod result;
 mod spread;
 mod trace;
-mod view;
+pub(crate) mod view;
 
 pub use plan::{Plan, PlanRow, Remedy};
 pub use radius::{

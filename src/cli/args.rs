@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod incident;
 
 pub use incident::{
-    IncidentCloseArgs, IncidentCommand, IncidentFacts, IncidentIdArgs, IncidentOpenArgs, IncidentPlanArgs,
-    IncidentReportArgs, IncidentScopeArgs, IncidentUpdateArgs, WindowArgs,
+    IncidentCloseArgs, IncidentCommand, IncidentFacts, IncidentGuardrailArgs, IncidentIdArgs, IncidentOpenArgs,
+    IncidentPlanArgs, IncidentReconcileArgs, IncidentReportArgs, IncidentScopeArgs, IncidentUpdateArgs, WindowArgs,
 };
 
 /// The evidence engine for AI agents that change business records.

@@ -186,7 +186,7 @@ fn show(radius: &Radius, out: &Output) -> Result<()> {
 }
 
 /// `text` on one line and not too long.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     let mut chars = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     let mut shown: String = chars.by_ref().take(VALUE_CHARS).collect();
     if chars.next().is_some() {

@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 
 use super::args::{Global, IncidentReportArgs};
 use super::output::Output;
-use super::{Answer, open, session};
+use super::{Answer, judging_session, open};
 use crate::custody::hold;
 use crate::error::Result;
 use crate::incident::account::Account;
 use crate::incident::record;
 use crate::ledger::hash::hex;
+use crate::query::catalogue::Catalogue;
 use crate::report::incident;
 use crate::store::Store;
 
@@ -21,9 +22,9 @@ use crate::store::Store;
 /// When there is no such incident, a bound is met, or the files cannot be written.
 pub async fn run(global: &Global, args: &IncidentReportArgs, out: &Output) -> Result<Answer> {
     let store = open(global).await?;
-    let engine = session(global, &store).await?;
+    let engine = judging_session(global, &store, Catalogue::shipped()?).await?;
     let record = record::one(&engine, &args.incident).await?;
-    let mut account = Account::of(&store, &engine, record).await?.with_items();
+    let mut account = Account::with_controls(&store, &engine, record).await?.with_items();
     account["report"] = "incident".into();
     account["checkpoint"] = checkpoint(&store).await?;
     account["holds"] = hold::in_force(&store).await?.iter().map(|hold| hold.words()).collect();

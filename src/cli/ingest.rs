@@ -232,7 +232,11 @@ fn sniff(shape: Shape, reader: Box<dyn Read + Send>) -> std::io::Result<(Shape, 
     Ok((shape, Box::new(reader)))
 }
 
-async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
+/// The records of `input`, through `mapping` where there is one.
+///
+/// # Errors
+/// When it cannot be read, or the mapping does not work on it.
+pub(super) async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
     let Some(mapping) = mapping else {
         return Ok(Source::Json { name: input.name, reader: input.reader });
     };
@@ -246,7 +250,11 @@ async fn source(input: Input, mapping: Option<&Mapping>) -> Result<Source> {
     Ok(Source::Mapped { name: input.name, rows, refused })
 }
 
-fn find_mapping(name: &str) -> Result<Mapping> {
+/// The mapping that is called `name`: a shipped one, or a file.
+///
+/// # Errors
+/// When there is none, or it is no SELECT.
+pub(super) fn find_mapping(name: &str) -> Result<Mapping> {
     if name.ends_with(".sql") {
         let text = std::fs::read_to_string(name)
             .map_err(|e| Error::not_found(format!("cannot read mapping {name}")).because(e))?;

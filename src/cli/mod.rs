@@ -8,6 +8,7 @@ mod args;
 mod custody;
 mod demo;
 mod export;
+mod guardrail;
 mod incident;
 mod incident_report;
 mod ingest;
@@ -19,6 +20,7 @@ pub mod output;
 mod policy;
 mod prove;
 mod query;
+mod reconcile;
 mod register;
 mod report;
 mod simulate;
@@ -132,6 +134,8 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Incident(IncidentCommand::List) => register::list(global, out).await,
         Command::Incident(IncidentCommand::Show(args)) => register::show(global, args, out).await,
         Command::Incident(IncidentCommand::Report(args)) => incident_report::run(global, args, out).await,
+        Command::Incident(IncidentCommand::Reconcile(args)) => reconcile::run(global, args, out).await,
+        Command::Incident(IncidentCommand::Guardrail(args)) => guardrail::run(global, args, out).await,
         Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
         Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof(args, out),

@@ -27,7 +27,11 @@ const VERSIONS: &str = "
            effective_from <= $as_of and $as_of < effective_to as is_in_force
     from policies order by effective_from";
 
-fn read(file: &Path) -> Result<(String, Policy)> {
+/// The text of a policy, and the policy.
+///
+/// # Errors
+/// NotFound when the file cannot be read; Invalid when it is no policy.
+pub(super) fn read(file: &Path) -> Result<(String, Policy)> {
     let text = std::fs::read_to_string(file)
         .map_err(|e| Error::not_found(format!("cannot read the policy {}", file.display())).because(e))?;
     let policy =

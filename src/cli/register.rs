@@ -6,15 +6,19 @@ use super::args::{Global, IncidentCloseArgs, IncidentFacts, IncidentIdArgs, Inci
 use super::incident::selector;
 use super::output::{Output, thousands};
 use super::{Answer, person, session};
-use crate::clock::{Micros, rfc3339};
+use crate::clock::{HOUR, Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::incident::account::Account;
+use crate::incident::causes::{Cause, Causes};
 use crate::incident::clocks::Deadline;
 use crate::incident::record::{self, Record};
 use crate::incident::register::{self, Change, Stated};
 use crate::incident::steps::{Progress, Step};
 use crate::query::blast::{Selector, read_instant};
 use crate::report::{format, incident};
+
+/// Causes that are shown; the JSON and the report have more.
+const SHOWN_CAUSES: usize = 3;
 
 /// The part of a change that opening and updating share.
 fn change(facts: &IncidentFacts) -> Result<Change> {
@@ -173,6 +177,7 @@ fn tell(account: &Account, headline: &str, out: &Output) -> Result<()> {
     if let Some(title) = &account.record.title {
         out.result(title)?;
     }
+    tell_causes(&account.causes, out)?;
     account.steps.iter().try_for_each(|step| out.result(&step_in_words(step)))?;
     match (account.is_paused(), account.seen.cells_after_pause) {
         (Some(_), Some(cells @ 1..)) => {
@@ -185,6 +190,36 @@ fn tell(account: &Account, headline: &str, out: &Output) -> Result<()> {
         out.result(&format!("{:8} {} ({})", clock.clock, format::hours(clock.hours()), clock.title))?;
     }
     account.deadlines.iter().try_for_each(|deadline| out.result(&deadline_in_words(deadline)))
+}
+
+/// Names the first candidates, or says why there is none.
+fn tell_causes(causes: &Causes, out: &Output) -> Result<()> {
+    if let Some(lack) = causes.lack {
+        out.say(&format!("no cause is named: {lack}"));
+    }
+    let shown = causes.causes.iter().take(SHOWN_CAUSES);
+    shown.map(|cause| cause_in_words(cause, causes)).try_for_each(|words| out.result(&words))
+}
+
+fn cause_in_words(cause: &Cause, causes: &Causes) -> String {
+    let kind = cause.dimension.replace('_', " ");
+    let (bad, all) = (format::of(cause.bad, causes.bad), format::of(cause.all, causes.all));
+    let lift = format::number(Some(cause.lift));
+    let value = &cause.value;
+    let mut words = format!("candidate cause: {kind} `{value}`, in {bad} bad actions and {all} compared, lift {lift}");
+    if !cause.is_signal() {
+        words.push_str(", which may be chance");
+    }
+    if cause.is_selected {
+        words.push_str("; the selector names it");
+    }
+    if let Some(change) = &cause.change {
+        let (what, by) =
+            (change.what.as_deref().unwrap_or("a setting"), change.by.as_deref().unwrap_or("nobody named"));
+        let hours = format::hours(Some((cause.first_bad_at - change.at) as f64 / HOUR as f64));
+        words.push_str(&format!("; {hours} before, event {} changed {what} (by {by})", change.seq));
+    }
+    words
 }
 
 fn step_in_words(step: &Step) -> String {

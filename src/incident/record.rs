@@ -79,6 +79,36 @@ impl Frozen {
     }
 }
 
+/// A guardrail as it was replayed.
+#[derive(Debug, Clone)]
+pub struct Replayed {
+    /// The event that holds it.
+    pub seq: i64,
+    /// When.
+    pub at: Micros,
+    /// By whom.
+    pub by: String,
+    /// What was replayed, and what it stops.
+    pub replay: Value,
+}
+
+impl Replayed {
+    /// What it stops, in words.
+    pub fn words(&self) -> String {
+        let number = |pointer: &str| self.replay.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+        let (seq, stopped, direct) = (self.seq, number("/direct/stopped"), number("/direct/actions"));
+        let (hit, others) = (number("/others/stopped"), number("/others/actions"));
+        format!(
+            "event {seq} replays a guardrail: it stops {stopped} of {direct} bad actions and {hit} of {others} others"
+        )
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
+        json!({"seq": self.seq, "at": rfc3339(self.at), "by": self.by, "replay": self.replay})
+    }
+}
+
 /// What a person wrote about it.
 #[derive(Debug, Clone)]
 pub struct Note {
@@ -133,6 +163,8 @@ pub struct Record {
     pub close_reason: Option<String>,
     /// Its scopes, the oldest first.
     pub scopes: Vec<Frozen>,
+    /// Guardrails that were replayed for it, the oldest first.
+    pub guardrails: Vec<Replayed>,
     /// What was written about it, the oldest first.
     pub notes: Vec<Note>,
 }
@@ -253,6 +285,9 @@ impl Record {
             let version = said.get("scope_version").and_then(Value::as_u64).unwrap_or_else(|| self.next_scope());
             self.scopes.push(Frozen { version, seq, at, by: by.clone(), scope: scope.clone() });
         }
+        if let Some(replay) = said.get("guardrail").filter(|replay| replay.is_object()) {
+            self.guardrails.push(Replayed { seq, at, by: by.clone(), replay: replay.clone() });
+        }
         let (step, note) = (texts("step"), texts("note"));
         if text(row, "event_type") == "incident.updated" && (step.is_some() || note.is_some()) {
             self.notes.push(Note { step, note, seq, at, by });
@@ -281,6 +316,7 @@ impl Record {
             "opened_seq": self.opened_seq, "opened_at": rfc3339(self.opened_at), "opened_by": self.opened_by,
             "closed_at": self.closed_at.map(rfc3339), "closed_by": self.closed_by, "close_reason": self.close_reason,
             "scopes": self.scopes.iter().map(Frozen::to_json).collect::<Vec<_>>(),
+            "guardrails": self.guardrails.iter().map(Replayed::to_json).collect::<Vec<_>>(),
             "notes": self.notes.iter().map(note).collect::<Vec<_>>(),
         })
     }
@@ -329,7 +365,11 @@ mod tests {
         record.add(&row(2, "incident.updated", &taken)).unwrap();
         assert_eq!((record.state, record.title.as_deref()), (Standing::Open, Some("t")));
         assert_eq!((record.severity.as_deref(), &record.selector), (Some("high"), &Some(Selector::new("true"))));
-        record.add(&row(3, "incident.closed", &json!({"state": "closed"}))).unwrap();
+        let replay = json!({"direct": {"stopped": 2, "actions": 3}, "others": {"stopped": 0, "actions": 7}});
+        record.add(&row(3, "incident.updated", &json!({"guardrail": replay}))).unwrap();
+        let words = "event 3 replays a guardrail: it stops 2 of 3 bad actions and 0 of 7 others";
+        assert_eq!((record.guardrails[0].words().as_str(), record.notes.len()), (words, 0));
+        record.add(&row(4, "incident.closed", &json!({"state": "closed"}))).unwrap();
         assert_eq!((record.state, record.close_reason.as_deref()), (Standing::Closed, Some("done")));
     }
 

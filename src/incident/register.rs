@@ -6,6 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::guardrail::Replay;
 use super::record::{Frozen, Record, Standing, selector_as_json};
 use super::steps::{NOTIFY_AUTHORITY, STEPS};
 use super::{Scoped, scope};
@@ -202,6 +203,19 @@ pub async fn freeze(store: &Store, engine: &Engine, record: &Record, by: &str) -
     let scoped = scope(store, engine, selector).await?;
     let frozen = state_scope(&mut Writer::new(store), (id, by), &scoped, record.next_scope()).await?;
     Ok((scoped, frozen))
+}
+
+/// States with an incident what a replayed guardrail would have stopped; gives the `seq` of the event.
+///
+/// # Errors
+/// Conflict when it is closed; when the store fails.
+pub async fn state_replay(store: &Store, record: &Record, replay: &Replay, by: &str) -> Result<i64> {
+    check_not_closed(record)?;
+    let mut writer = Writer::new(store);
+    let extra = Map::from_iter([("guardrail".to_owned(), replay.to_json())]);
+    let id = record.incident_id.as_str();
+    let event = statement(&writer, "incident.updated", (id, by), (&Change::default(), extra));
+    writer.state(&event).await
 }
 
 /// Closes an incident; gives the `seq` of the event.

@@ -94,7 +94,8 @@ async fn number(engine: &Engine, sql: &str) -> Result<u64> {
     number.ok_or_else(|| Error::internal("a count of an incident gives no number"))
 }
 
-fn quoted(text: &str) -> String {
+/// `text` as a literal.
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use serde_json::{Value, json};
 
 use super::Scoped;
-use super::record::{Note, Record, instant, seq, words};
+use super::record::{Note, Record, Replayed, instant, seq, words};
 use crate::blast::State;
 use crate::clock::{Micros, rfc3339};
 use crate::error::Result;
@@ -249,7 +249,7 @@ pub fn steps(record: &Record, seen: &Seen, scoped: Option<&Scoped>) -> Vec<Step>
         "pause" => told(record, (step, title), (seen.paused.clone(), by_workflow)),
         "identify_records" => told(record, (step, title), (frozen.clone(), Progress::Open)),
         "roll_back" => roll_back(record, (step, title), (seen, scoped)),
-        "add_guardrail" => told(record, (step, title), (seen.changed.clone(), by_workflow)),
+        "add_guardrail" => replayed(record, told(record, (step, title), (seen.changed.clone(), by_workflow))),
         "sample" => told(record, (step, title), (seen.reviewed.clone(), by_workflow)),
         // Only a person can say it.
         _ => told(record, (step, title), (None, Progress::Open)),
@@ -268,6 +268,13 @@ fn told(
     let state = if evidence.is_some() { Progress::Done } else { otherwise };
     let note = evidence.as_ref().and_then(|mark| mark.note.clone());
     Step { step, title, state, is_stated: is_stated && evidence.is_some(), evidence, note }
+}
+
+/// A step with what the last replay of a guardrail says; that it was replayed does not put it in force.
+fn replayed(record: &Record, step: Step) -> Step {
+    let last = record.guardrails.last().map(Replayed::words);
+    let notes: Vec<String> = step.note.into_iter().chain(last).collect();
+    Step { note: Some(notes.join("; ")).filter(|note| !note.is_empty()), ..step }
 }
 
 fn roll_back(
@@ -315,7 +322,18 @@ mod tests {
         assert!(!of("pause").is_stated && of("notify_owner").is_stated);
         assert_eq!((of("notify_owner").state, of("review_sources").state), (Progress::Done, Progress::Open));
         assert_eq!((of("roll_back").state, of("sample").state), (Progress::NotKnown, Progress::Open));
+        assert_eq!((of("add_guardrail").state, &of("add_guardrail").note), (Progress::Open, &None));
         let found = steps(&Record::default(), &Seen::default(), None);
         assert_eq!((found.len(), found[0].state), (7, Progress::NotKnown));
+    }
+
+    #[test]
+    fn a_replayed_guardrail_is_told_and_is_not_one_that_was_added() {
+        let replay = json!({"direct": {"stopped": 2, "actions": 2}});
+        let guardrails = vec![Replayed { seq: 9, at: 9, by: "p".to_owned(), replay }];
+        let found = steps(&Record { guardrails, ..record() }, &Seen::default(), None);
+        let step = found.iter().find(|step| step.step == "add_guardrail").unwrap();
+        let is_told = step.note.as_deref().is_some_and(|note| note.contains("event 9") && note.contains("2 of 2 bad"));
+        assert!(step.state == Progress::Open && is_told, "{step:?}");
     }
 }

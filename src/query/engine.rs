@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::answer::{Answer, AnswerStream, Deadline, Limits, Work};
 use super::asof::{AsOf, AsOfText};
-use super::blast::{self, Ground, Reached, Selector};
+use super::blast::{self, Ground, Matching, Reached, Selector};
 use super::catalogue::{self, Catalogue};
 use super::guard;
 use super::header::{Kind, NamedQuery};
@@ -218,6 +218,20 @@ impl Engine {
         match work.join_next().await {
             Some(Ok(reached)) => reached,
             _ => Err(Error::internal("the blast radius failed by a defect")),
+        }
+    }
+
+    /// The events of actions that `selector` picks, one by one.
+    ///
+    /// # Errors
+    /// A predicate that is none, evidence that cannot be read.
+    pub async fn matching(&self, selector: &Selector) -> Result<Matching> {
+        let (ground, selector) = (self.ground.clone(), selector.clone());
+        let mut work = JoinSet::new();
+        work.spawn_on(async move { ground.matching(&selector).await }, &self.runtime.handle());
+        match work.join_next().await {
+            Some(Ok(matching)) => matching,
+            _ => Err(Error::internal("the search for events failed by a defect")),
         }
     }
 

@@ -174,7 +174,7 @@ async fn csv(answer: &mut AnswerStream, out: &mut (dyn Write + Send)) -> Result<
 }
 
 /// A CSV field, in quotes where it must be.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty() && !text.contains(['"', ',', '\r', '\n']) && text.trim() == text;
     if is_plain { text.to_owned() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
 }

@@ -24,6 +24,11 @@ pub enum IncidentCommand {
     Show(IncidentIdArgs),
     /// Write the report of an incident: HTML and JSON
     Report(IncidentReportArgs),
+    /// Compare a field history of the system of record with the evidence: what agents wrote and nobody logged, what was
+    /// logged and never landed, where values do not chain; 1 = not all is accounted for
+    Reconcile(IncidentReconcileArgs),
+    /// Tell which bad actions a rule or a policy would have stopped, and which others as well; 1 = not all bad ones
+    Guardrail(IncidentGuardrailArgs),
 }
 
 /// Where and how far a predicate looks.
@@ -179,6 +184,36 @@ pub struct IncidentIdArgs {
     pub incident: String,
 }
 
+/// `incident reconcile`.
+#[derive(Debug, Args)]
+pub struct IncidentReconcileArgs {
+    /// The history: CSV, TSV, Parquet or JSON, also gzipped; - is standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Read it through this mapping: a shipped one by name, your own by path (.sql)
+    #[arg(long, value_name = "NAME|FILE.sql")]
+    pub map: String,
+    /// An identity under which agents write, as the history has it; these and no others [default: those of agents in
+    /// the evidence, and what the history itself calls an agent]
+    #[arg(long = "agent", value_name = "ID")]
+    pub agents: Vec<String>,
+    /// How far the two instants of one write may lie apart, at most 24h
+    #[arg(long, value_name = "TIME", default_value = "5m")]
+    pub tolerance: String,
+    /// The history is complete from this day or instant on (RFC 3339) [default: its first row]
+    #[arg(long, value_name = "WHEN")]
+    pub from: Option<String>,
+    /// The history is complete until before this day or instant (RFC 3339) [default: its last row]
+    #[arg(long, value_name = "WHEN")]
+    pub to: Option<String>,
+    /// Evidence of this environment
+    #[arg(long, value_name = "NAME", default_value = "production")]
+    pub environment: String,
+    /// Where the findings go: a CSV file for each kind, and reconciliation.json
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// `incident report`.
 #[derive(Debug, Args)]
 pub struct IncidentReportArgs {
@@ -188,4 +223,34 @@ pub struct IncidentReportArgs {
     /// Where the files go [default: ./report]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// `incident guardrail`.
+#[derive(Debug, Args)]
+pub struct IncidentGuardrailArgs {
+    /// The incident
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "predicate",
+        conflicts_with_all = ["predicate", "from", "to", "environment", "depth"]
+    )]
+    pub incident: Option<String>,
+    /// Condition over the columns of events that picks the bad actions, in the place of an incident
+    #[arg(long = "where", value_name = "PREDICATE")]
+    pub predicate: Option<String>,
+    /// Where and how far it looks.
+    #[command(flatten)]
+    pub window: WindowArgs,
+    /// Replay this condition over the columns of events: it stops an action whose proposal it matches
+    #[arg(long, value_name = "PREDICATE", required_unless_present = "policy", conflicts_with = "policy")]
+    pub rule: Option<String>,
+    /// Replay this policy (TOML), as if it had always been in force
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// State the result with the incident, whose report then tells it
+    #[arg(long, requires = "incident")]
+    pub state: bool,
+    /// Who states it [default: the user of the operating system]
+    #[arg(long, value_name = "NAME", requires = "state")]
+    pub by: Option<String>,
 }

@@ -68,15 +68,24 @@ pub(super) async fn find(ground: &Arc<Ground>, selector: &Selector) -> Result<Di
     collect(rows).await
 }
 
+/// Actions, sources and their first events among those that `condition` and window pick.
 async fn start(ground: &Ground, selector: &Selector, condition: ExprWithAlias) -> Result<SendableRecordBatchStream> {
-    let plan = plan(ground, selector, condition)?;
+    let plan = picked(ground, selector, condition)?
+        .aggregate([ident("action_id"), ident("source")], [min(ident("occurred_at")).alias("first_at")])
+        .and_then(|picked| picked.project([ident("action_id"), ident("source"), ident("first_at")])?.build())
+        .map_err(failure::error)?;
+    guarded(ground, plan).await
+}
+
+/// The rows of `plan`, which holds a stranger's condition.
+pub(super) async fn guarded(ground: &Ground, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
     growth::check(&plan)?;
     let plan = capped::cap(plan).map_err(failure::error)?;
     ground.rows(&plan).await
 }
 
-/// Actions, sources and their first events among those that `condition` and window pick.
-fn plan(ground: &Ground, selector: &Selector, mut condition: ExprWithAlias) -> Result<LogicalPlan> {
+/// The events of actions that `condition` and window pick.
+pub(super) fn picked(ground: &Ground, selector: &Selector, mut condition: ExprWithAlias) -> Result<LogicalPlanBuilder> {
     fill(&mut condition.expr, ground.as_of.at);
     let events = events(ground)?;
     let named = |e| {
@@ -93,11 +102,7 @@ fn plan(ground: &Ground, selector: &Selector, mut condition: ExprWithAlias) -> R
     if let Some(to) = selector.to {
         here = here.and(ident("occurred_at").lt(instant(to)));
     }
-    let picked = events.filter(here).map_err(failure::error)?.filter(condition).map_err(named)?;
-    picked
-        .aggregate([ident("action_id"), ident("source")], [min(ident("occurred_at")).alias("first_at")])
-        .and_then(|picked| picked.project([ident("action_id"), ident("source"), ident("first_at")])?.build())
-        .map_err(failure::error)
+    events.filter(here).map_err(failure::error)?.filter(condition).map_err(named)
 }
 
 /// The view `events`, made without one.

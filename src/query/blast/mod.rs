@@ -6,6 +6,7 @@
 
 mod direct;
 mod feed;
+mod matching;
 mod table;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::event::parse;
 use crate::store::snapshot::Snapshot;
 use direct::Direct;
+pub use matching::Matching;
 pub use table::NOTES;
 pub(super) use table::functions;
 
@@ -110,6 +112,14 @@ impl Ground {
                 Traced::Again(actions) => scope.remembered.extend(actions),
             }
         }
+    }
+
+    /// The events of actions that `selector` picks.
+    ///
+    /// # Errors
+    /// A predicate that is none, evidence that cannot be read.
+    pub(super) async fn matching(self: &Arc<Self>, selector: &Selector) -> Result<Matching> {
+        matching::find(self, selector).await
     }
 
     /// The rows of `plan`, as they come.

@@ -2,7 +2,7 @@
 //! more than by chance?), [`multiples`] (which of several rates is moving?), [`bars`] (which kinds are
 //! frequent?), [`mix`] (how does a whole divide?), [`columns`] (how much was there, and how much of it
 //! mattered?), [`reliability`] (is confidence worth its name?), [`forest`] (which value differs from the line
-//! of reference by more than chance?).
+//! of reference by more than chance?), [`contrast`] (what is more frequent in a part than in the whole?).
 //!
 //! In: counts and fractions with their labels. Out: an [`Svg`](super::document::Svg) with its title and a
 //! description of the data, which takes font and dark colours from the page's style sheet; none when there is
@@ -10,6 +10,7 @@
 //! Pure; it must not compute a statistic: a division here is a place on an axis.
 
 mod columns;
+mod contrast;
 mod forest;
 mod multiples;
 mod parts;
@@ -24,6 +25,7 @@ use super::format::{self, SMALL_SAMPLE};
 
 pub use super::canvas::Scale;
 pub use columns::{Pair, columns};
+pub use contrast::{Contrast, contrast};
 pub use forest::{Forest, Line, Stretch, forest};
 pub use multiples::{Series, multiples};
 pub use parts::{Bar, bars, mix};
