@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
@@ -159,18 +159,53 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Calls `each` with the name and the content of every file of the pack at `path`, for who reads what was verified.
+///
+/// # Errors
+/// When the pack cannot be read, or `each` fails.
+pub fn each_file(path: &Path, each: &mut dyn FnMut(&str, &mut dyn BufRead) -> Result<()>) -> Result<()> {
+    read_files(path, &mut Each(each))
+}
+
+/// Who takes the files of a pack.
+trait Taker {
+    fn take(&mut self, name: &str, content: &mut dyn BufRead) -> Result<()>;
+    fn refuse(&mut self, name: &str, reason: &str);
+}
+
+impl Taker for Pack {
+    fn take(&mut self, name: &str, content: &mut dyn BufRead) -> Result<()> {
+        self.add(name, content)
+    }
+
+    fn refuse(&mut self, name: &str, reason: &str) {
+        Self::refuse(self, name, reason);
+    }
+}
+
+struct Each<'f>(&'f mut dyn FnMut(&str, &mut dyn BufRead) -> Result<()>);
+
+impl Taker for Each<'_> {
+    fn take(&mut self, name: &str, content: &mut dyn BufRead) -> Result<()> {
+        (self.0)(name, content)
+    }
+
+    /// What is no file of a pack is a finding of its verdict; here it is passed over.
+    fn refuse(&mut self, _: &str, _: &str) {}
+}
+
 fn read_pack(path: &Path) -> Result<Pack> {
     let mut pack = Pack::default();
-    let metadata = fs::metadata(path).map_err(|e| cannot_read(path, e))?;
-    if metadata.is_dir() {
-        read_directory(path, &mut pack)?;
-    } else {
-        read_archive(path, metadata.len(), &mut pack)?;
-    }
+    read_files(path, &mut pack)?;
     Ok(pack)
 }
 
-fn read_directory(path: &Path, pack: &mut Pack) -> Result<()> {
+fn read_files(path: &Path, pack: &mut dyn Taker) -> Result<()> {
+    let metadata = fs::metadata(path).map_err(|e| cannot_read(path, e))?;
+    if metadata.is_dir() { read_directory(path, pack) } else { read_archive(path, metadata.len(), pack) }
+}
+
+fn read_directory(path: &Path, pack: &mut dyn Taker) -> Result<()> {
     for item in fs::read_dir(path).map_err(|e| cannot_read(path, e))? {
         let item = item.map_err(|e| cannot_read(path, e))?;
         let name = item.file_name().to_string_lossy().into_owned();
@@ -180,12 +215,12 @@ fn read_directory(path: &Path, pack: &mut Pack) -> Result<()> {
             continue;
         }
         let file = File::open(item.path()).map_err(|e| cannot_read(&item.path(), e))?;
-        pack.add(&name, BufReader::with_capacity(BUFFER_BYTES, file))?;
+        pack.take(&name, &mut BufReader::with_capacity(BUFFER_BYTES, file))?;
     }
     Ok(())
 }
 
-fn read_archive(path: &Path, packed_bytes: u64, pack: &mut Pack) -> Result<()> {
+fn read_archive(path: &Path, packed_bytes: u64, pack: &mut dyn Taker) -> Result<()> {
     let file = File::open(path).map_err(|e| cannot_read(path, e))?;
     let content = MultiGzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, file));
     let left = UNPACKED_BYTES.saturating_add(packed_bytes.saturating_mul(UNPACKED_RATIO));
@@ -200,7 +235,7 @@ fn read_archive(path: &Path, packed_bytes: u64, pack: &mut Pack) -> Result<()> {
         }
         match name_in_pack(&name, &mut folder) {
             Some(_) if !kind.is_file() => pack.refuse(&name, "is no plain file"),
-            Some(file) => pack.add(file, BufReader::with_capacity(BUFFER_BYTES, entry))?,
+            Some(file) => pack.take(file, &mut BufReader::with_capacity(BUFFER_BYTES, entry))?,
             None => pack.refuse(&name, "is neither at the top of the archive nor in its one folder"),
         }
     }

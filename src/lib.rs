@@ -37,7 +37,7 @@
 //! | [`error`], [`limits`], [`clock`] | the error type; every bound; the only reader of time and randomness | – |
 //! | [`ledger`] | why it can be believed: tree, tiles, notes, checkpoints, the checks of an evidence pack | no I/O, knows no event |
 //! | [`event`] | columns, strict decoding, validation, canonical form, leaf hash | no I/O, no clock |
-//! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness | no I/O, knows no event |
+//! | [`analysis`] | arithmetic that SQL cannot state well: intervals, charts, agreement, calibration, fairness, sampling | no I/O, knows no event |
 //! | [`auditor`] | packs, keys and checkpoints read from files, for who verifies | knows no store |
 //! | [`blast`] | blast radius of bad actions, the states of the cells they reached, the recovery plan | no I/O, no SQL |
 //! | [`simulate`] | a made-up log of agents at work with planted incidents, the same for the same seed | no I/O, no clock |
@@ -128,6 +128,8 @@ pub mod policy;
 pub mod query;
 #[cfg(feature = "engine")]
 pub mod report;
+#[cfg(feature = "engine")]
+pub mod review;
 #[cfg(feature = "engine")]
 pub mod server;
 #[cfg(feature = "engine")]

@@ -2,7 +2,8 @@
 //!
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
-//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, plot.
+//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, review,
+//! plot.
 //! Each measurement is one line of JSON on standard output; words go to standard error. Nothing here passes or fails: a
 //! run is kept in `benches/runs/` with machine, command and versions, and compared by people. `benches/compare/` puts
 //! other engines beside it.
@@ -11,6 +12,7 @@ mod growth;
 mod measure;
 mod proving;
 mod questions;
+mod reviewing;
 mod scoping;
 mod writing;
 
@@ -41,8 +43,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {
         eprintln!(
-            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, plot \
-             (see benches/engine/main.rs)"
+            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, \
+             review, plot (see benches/engine/main.rs)"
         );
         return;
     };
@@ -62,6 +64,7 @@ fn main() {
             "prove" => proving::prove(&ask).await,
             "pack" => proving::pack(&ask).await,
             "scope" => scoping::scope(&ask).await,
+            "review" => reviewing::review(&ask),
             "plot" => growth::plot(&ask),
             "report" => questions::report(&ask).await,
             other => eprintln!("there is no work `{other}`"),

@@ -4,17 +4,26 @@
 //! Pure: no I/O, no clock, no knowledge of events; every result is checked against values computed elsewhere.
 
 pub mod agreement;
+pub mod betting;
 pub mod binomial;
 pub mod calibration;
+pub mod eprocess;
+pub mod evidence;
 pub mod fairness;
+pub mod fixed;
+pub mod fraction;
 pub mod funnel;
 pub mod hypergeometric;
 pub mod multiple;
 pub mod natural;
 pub mod normal;
+pub mod number;
+pub mod planted;
 pub mod points;
+pub mod sampler;
 pub mod sequential;
 pub mod spc;
+pub mod strata;
 pub mod tails;
 pub mod wilson;
 

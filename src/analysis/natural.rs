@@ -90,6 +90,11 @@ impl Natural {
         product
     }
 
+    /// Its digits in base 2; 0 of zero.
+    pub fn bits(&self) -> u64 {
+        self.0.last().map_or(0, |top| 64 * self.0.len() as u64 - u64::from(top.leading_zeros()))
+    }
+
     fn trim(&mut self) {
         while self.0.last() == Some(&0) {
             self.0.pop();

@@ -8,8 +8,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
+use arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -92,11 +92,15 @@ impl ExecutionPlan for Condensed {
 }
 
 fn condense(batch: &RecordBatch) -> Result<RecordBatch> {
+    let is_due = |column: &ArrayRef| column.as_string_view_opt().is_some_and(is_wasteful);
+    if !batch.columns().iter().any(is_due) {
+        return Ok(batch.clone());
+    }
     let columns: Vec<ArrayRef> = batch
         .columns()
         .iter()
-        .map(|column| match column.data_type() {
-            DataType::Utf8View if is_wasteful(column.as_string_view()) => Arc::new(column.as_string_view().gc()),
+        .map(|column| match column.as_string_view_opt() {
+            Some(texts) if is_wasteful(texts) => Arc::new(texts.gc()),
             _ => column.clone(),
         })
         .collect();
@@ -136,6 +140,14 @@ mod tests {
             batch.column(0).as_string_view().data_buffers().iter().map(|buffer| buffer.capacity()).sum()
         };
         assert!(held(&batch) > 1_000_000 && held(&condensed) < 10_000, "{} {}", held(&batch), held(&condensed));
+    }
+
+    #[test]
+    fn a_batch_without_columns_keeps_its_rows() {
+        use arrow::array::RecordBatchOptions;
+        let options = RecordBatchOptions::new().with_row_count(Some(7));
+        let batch = RecordBatch::try_new_with_options(Arc::new(arrow::datatypes::Schema::empty()), vec![], &options);
+        assert_eq!(condense(&batch.unwrap()).unwrap().num_rows(), 7);
     }
 
     #[test]

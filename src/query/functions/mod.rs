@@ -6,6 +6,7 @@
 mod intake;
 mod json;
 mod policy;
+mod review;
 mod row_function;
 mod scalar;
 mod statistics;
@@ -24,14 +25,15 @@ pub struct FunctionNote {
 
 /// Every function made here, in words.
 pub fn notes() -> impl Iterator<Item = &'static FunctionNote> {
-    [statistics::NOTES, json::NOTES, time::NOTES, policy::NOTES, intake::NOTES].into_iter().flatten()
+    [statistics::NOTES, review::NOTES, json::NOTES, time::NOTES, policy::NOTES, intake::NOTES].into_iter().flatten()
 }
 
 /// The scalar functions made here.
 pub fn scalar_functions() -> Vec<ScalarUDF> {
     let families = [time::functions(), policy::functions(), intake::functions()];
     let own = families.into_iter().flatten().map(ScalarUDF::new_from_impl);
-    statistics::functions().into_iter().chain(own).chain(source_functions()).collect()
+    let by_row = statistics::functions().into_iter().chain(review::functions());
+    by_row.chain(own).chain(source_functions()).collect()
 }
 
 /// Those that a mapping may use as well: how to read what a source sends.

@@ -7,7 +7,9 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StructArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, StringViewArray, StructArray,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int64Type};
@@ -84,6 +86,8 @@ pub enum Gives {
     Float(fn(&Row<'_>) -> Option<f64>),
     /// boolean
     Bool(fn(&Row<'_>) -> Option<bool>),
+    /// text
+    Text(fn(&Row<'_>) -> Option<String>),
     /// list of float64
     Floats(fn(&Row<'_>) -> Option<Vec<Option<f64>>>),
     /// struct
@@ -304,6 +308,7 @@ impl Gives {
             Self::Int(_) => DataType::Int64,
             Self::Float(_) => DataType::Float64,
             Self::Bool(_) => DataType::Boolean,
+            Self::Text(_) => DataType::Utf8View,
             Self::Floats(_) => list_of(DataType::Float64),
             Self::Record(columns, _) => DataType::Struct(fields(columns)),
             Self::Records(columns, _) => list_of(DataType::Struct(fields(columns))),
@@ -316,6 +321,7 @@ impl Gives {
             Self::Int(row) => Arc::new(rows.map(|r| row(&r?)).collect::<Int64Array>()),
             Self::Float(row) => Arc::new(rows.map(|r| row(&r?)).collect::<Float64Array>()),
             Self::Bool(row) => Arc::new(rows.map(|r| row(&r?)).collect::<BooleanArray>()),
+            Self::Text(row) => Arc::new(rows.map(|r| row(&r?)).collect::<StringViewArray>()),
             Self::Floats(row) => Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(rows.map(|r| row(&r?)))),
             Self::Record(columns, row) => Arc::new(structs(columns, &rows.map(|r| row(&r?)).collect::<Vec<_>>())?),
             Self::Records(columns, row) => Arc::new(lists(columns, rows.map(|r| row(&r?)).collect())?),
