@@ -35,7 +35,7 @@ impl Ask {
 }
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: measure::Counting = measure::Counting(mimalloc::MiMalloc);
 
 fn main() {
     probity::cli::keep_memory();

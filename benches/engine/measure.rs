@@ -1,5 +1,7 @@
 //! A measurement: times of several runs, one line of JSON.
 
+use std::alloc::{GlobalAlloc, Layout};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -39,4 +41,62 @@ pub fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// The program's allocator, which counts what is alive while somebody asks it to: what a work needs, whatever the
+/// allocator keeps besides.
+pub struct Counting(pub mimalloc::MiMalloc);
+
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+static ALIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
+static MOST_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts from now on.
+pub fn count_memory() {
+    IS_COUNTING.store(true, Ordering::Relaxed);
+}
+
+/// Most bytes that were alive at once since counting began, in MiB.
+pub fn alive_mib() -> u64 {
+    MOST_BYTES.load(Ordering::Relaxed) as u64 / (1024 * 1024)
+}
+
+fn grown(bytes: usize) {
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        let alive = ALIVE_BYTES.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // What was allocated before counting began may be freed now: less than nothing is alive then.
+        if alive < usize::MAX / 2 {
+            MOST_BYTES.fetch_max(alive, Ordering::Relaxed);
+        }
+    }
+}
+
+fn shrunk(bytes: usize) {
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        ALIVE_BYTES.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is that of the allocator within; only numbers are kept beside it.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        unsafe { self.0.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        unsafe { self.0.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        shrunk(layout.size());
+        unsafe { self.0.dealloc(place, layout) }
+    }
+
+    unsafe fn realloc(&self, place: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        shrunk(layout.size());
+        grown(bytes);
+        unsafe { self.0.realloc(place, layout, bytes) }
+    }
 }

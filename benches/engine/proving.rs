@@ -18,7 +18,7 @@ use probity::store::pack::{Order, Wanted};
 use serde_json::{Map, json};
 
 use crate::Ask;
-use crate::measure::{line, peak_mib, times};
+use crate::measure::{alive_mib, count_memory, line, peak_mib, times};
 use crate::questions::open_store;
 use crate::writing::folder;
 
@@ -94,14 +94,17 @@ fn leaf(number: u64) -> [u8; 32] {
 /// `verify store`.
 pub async fn verify(ask: &Ask) {
     probity::cli::give_memory_back();
+    count_memory();
     let store = open_store(ask).await;
     let keys: Vec<_> = store.signer().map(|signer| signer.verifier(Kind::Ed25519)).into_iter().collect();
     let (times, found) = times(ask.runs, async || store.verify(&keys, |_| {}).await.expect("a verification")).await;
     let found = found.expect("a run");
     let best = times.iter().min().expect("a run").as_secs_f64();
     let per_second = (found.rows as f64 / best).round();
-    let more =
-        json!({"events": found.rows, "events_per_second": per_second, "findings": found.count, "peak_mib": peak_mib()});
+    let more = json!({
+        "events": found.rows, "events_per_second": per_second, "findings": found.count, "alive_mib": alive_mib(),
+        "peak_mib": peak_mib(),
+    });
     line("verify_store", &times, more);
 }
 
