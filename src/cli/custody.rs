@@ -7,7 +7,7 @@ use super::output::{Output, thousands};
 use super::{Answer, open, person, session};
 use crate::custody::Order;
 use crate::custody::erase::{self, Erased};
-use crate::custody::hold::{self, Hold, Selection};
+use crate::custody::hold::{self, Cover, Hold, Selection};
 use crate::custody::retention::{self, KEEP_DAYS, KEEP_DAYS_AT_MOST};
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
@@ -112,16 +112,47 @@ pub async fn hold(global: &Global, args: &HoldArgs, out: &Output) -> Result<Answ
     let order = Order::new(person(args.by.as_deref())?, reason)?;
     let (placed, seq) = hold::place(&store, selection, &order).await?;
     out.say(&format!("event {seq} places {}", placed.words()));
-    let events = hold::count(&store, &placed).await?;
-    match events {
-        0 => out.say("no event is under it now: look whether the names are right; what comes later is held, too"),
-        _ => out.say(&format!("{} events are under it now", thousands(events))),
-    }
     let mut result = to_json(&placed)?;
     result["seq"] = json!(seq);
-    result["events"] = json!(events);
+    // The hold is in force, whether or not it can be said what it is about.
+    let answer = match hold::cover(&store, &placed).await {
+        Ok(cover) => {
+            say_cover(&placed, &cover, out);
+            result["events"] = json!(cover.events);
+            result["reached"] =
+                json!(cover.reached.map(|(actions, records)| json!({"actions": actions, "records": records})));
+            Answer::Done
+        }
+        Err(e) => {
+            out.say(&format!("it is in force; {e}"));
+            Answer::NotAll
+        }
+    };
     out.json(&result)?;
-    Ok(Answer::Done)
+    Ok(answer)
+}
+
+fn say_cover(hold: &Hold, cover: &Cover, out: &Output) {
+    match cover.events {
+        0 => out.say("no event is under it now: look whether the names are right; what comes later is held, too"),
+        events => out.say(&format!("{} events are under it now", thousands(events))),
+    }
+    let Some(incident) = &hold.selection.incident else { return };
+    out.say(&match cover.reached {
+        None => format!(
+            "the register knows no incident `{incident}` (`probity incident list` names all): only what names it is \
+             held"
+        ),
+        Some((0, _)) => format!(
+            "it has reached no action yet, so that only what names it is held; what picks its bad actions is given \
+             with `probity incident update {incident} --where`"
+        ),
+        Some((actions, records)) => format!(
+            "it has reached {} actions and {} records; what it reaches later is held, too",
+            thousands(actions),
+            thousands(records)
+        ),
+    });
 }
 
 async fn list(store: &Store, out: &Output) -> Result<Answer> {

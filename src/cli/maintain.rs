@@ -97,11 +97,17 @@ async fn one(
         Work::Vacuum => {
             let holds = hold::in_force(store).await?;
             let done = store.vacuum(|month| holds.iter().any(|hold| hold.touches(month))).await?;
-            let words = format!(
+            let mut words = format!(
                 "deleted {} replaced data files, {} staging files, {} expired quarantine entries",
                 done.files, done.staging, done.quarantine
             );
-            ("vacuum", words, json!({"files": done.files, "staging": done.staging, "quarantine": done.quarantine}))
+            if !holds.is_empty() {
+                words += &format!("; data files of the months that {} holds may be about stay", holds.len());
+            }
+            let result = json!({
+                "files": done.files, "staging": done.staging, "quarantine": done.quarantine, "holds": holds.len(),
+            });
+            ("vacuum", words, result)
         }
     })
 }

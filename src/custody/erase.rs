@@ -1,9 +1,9 @@
 //! Erasing a person: the sealed values of the events about a subject, everywhere in the store.
 //!
-//! Hold check → marker → `evidence.erased` in the table, signed → hold check again → quarantine → data files → projection → what older
-//! versions and dead processes left → marker gone. Invariants: the event is in the ledger before a value is gone, and
-//! names no value; a marker stands for every erasure that is under way, so that a killed one is finished later; events
-//! about the subject that are later than the event stay.
+//! Hold check → marker → `evidence.erased` in the table, signed → hold check again → quarantine → data files →
+//! projection → what older versions and dead processes left → marker gone. Invariants: the event is in the ledger before
+//! a value is gone, and names no value; a marker stands for every erasure that is under way, so that a killed one is
+//! finished later; events about the subject that are later than the event stay.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Order;
-use super::hold::{check_free, watching};
+use super::hold::{Watch, check_free, check_person, watching};
 use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::ingest::writer::Writer;
@@ -58,13 +58,27 @@ struct Marker {
 /// What an erasure would take.
 ///
 /// # Errors
-/// NotFound when no event is about the subject; Denied when a hold is about one of them; when the store fails.
+/// Denied when a hold is about the subject or one of its events; when the store fails.
 pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
+    Ok(look(store, subject, None).await?.0)
+}
+
+/// What an erasure would take, and the holds that do not stop it: those of `known`, where that is given.
+async fn look(store: &Store, subject: &str, known: Option<Watch>) -> Result<(Traces, Option<Watch>)> {
     store.fold().await?;
     let state = store.table().await?;
     let traces = store.traces(&state, subject).await?;
-    check_free(&watching(store).await?, traces.batches())?;
-    Ok(traces)
+    if traces.is_empty() {
+        // A hold on the person would be an event about it.
+        return Ok((traces, None));
+    }
+    let watch = match known {
+        Some(watch) => watch,
+        None => watching(store).await?,
+    };
+    check_person(&watch.holds, subject)?;
+    check_free(&watch.holds, traces.batches())?;
+    Ok((traces, Some(watch)))
 }
 
 /// Erases the sealed values of every event about `subject` that is in the ledger now.
@@ -73,13 +87,18 @@ pub async fn check(store: &Store, subject: &str) -> Result<Traces> {
 /// NotFound when nothing is about the subject; Denied when a hold is; Damaged when a row is not the one that the
 /// ledger holds; when the store fails: then the next erasure or maintenance finishes it.
 pub async fn erase(store: &Store, subject: &str, order: &Order) -> Result<Erased> {
-    let traces = check(store, subject).await?;
-    check_reason(&traces.values()?, order)?;
-    finish(store, subject, (order, traces)).await
+    let looked_at = look(store, subject, None).await?;
+    check_reason(&looked_at.0.values()?, order)?;
+    finish(store, subject, order, looked_at).await
 }
 
-/// Erases what `traces` shows of a subject, with a reason that was checked.
-async fn finish(store: &Store, subject: &str, (order, traces): (&Order, Traces)) -> Result<Erased> {
+/// Erases what was found of a subject, with a reason that was checked.
+async fn finish(
+    store: &Store,
+    subject: &str,
+    order: &Order,
+    (traces, watch): (Traces, Option<Watch>),
+) -> Result<Erased> {
     let size = store.table().await?.size;
     let root = store.root_at(size).await?;
     let marker = Marker { subject: subject.to_owned(), by: order.by.clone(), reason: order.reason.clone() };
@@ -103,9 +122,12 @@ async fn finish(store: &Store, subject: &str, (order, traces): (&Order, Traces))
     let mut values = traces.values()?;
     done.siblings = store.unnamed_siblings(&store.table().await?, &traces).await?;
     if is_known {
-        done.event = Some(stated(store, &traces, subject, order).await?);
-        // Events that came before the statement are erased with the rest, and a hold that did stops it.
-        values = check(store, subject).await?.values()?;
+        let event = stated(store, &traces, subject, order).await?;
+        done.event = Some(event);
+        // Events that came before the statement are erased with the rest, and a hold that did stops it. Where nothing
+        // came between the holds and the statement, the holds are those that are known.
+        let known = watch.filter(|watch| watch.size == event);
+        values = look(store, subject, known).await?.0.values()?;
     }
     let texts = Texts::new(values.iter().map(String::as_str).chain([subject]));
     done.quarantine = store.erase_from_quarantine(&texts).await?;
@@ -142,8 +164,8 @@ pub async fn resume(store: &Store) -> Result<Vec<(String, Result<Erased>)>> {
         let marker: Marker = serde_json::from_slice(&text)
             .map_err(|e| Error::damaged("what was noted of an erasure under way cannot be read").because(e))?;
         let order = Order { by: marker.by, reason: marker.reason };
-        let outcome = match check(store, &marker.subject).await {
-            Ok(traces) => finish(store, &marker.subject, (&order, traces)).await,
+        let outcome = match look(store, &marker.subject, None).await {
+            Ok(looked_at) => finish(store, &marker.subject, &order, looked_at).await,
             Err(e) => Err(e),
         };
         done.push((marker.subject, outcome));

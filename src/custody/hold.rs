@@ -3,7 +3,8 @@
 //! In: a selection by incident, workflow, person or time. Out: `evidence.held` and `evidence.released` events, and
 //! which holds are in force. Invariant: a hold with several parts is about the events that match all of them. What is
 //! in force is read from the evidence, not from a setting. An incident's events are those that name it, and those of
-//! the actions and the affected records that it has reached when somebody asks.
+//! the actions and the records that it has reached when somebody asks. That is found through all of them, so a hold on
+//! an incident has no other part: what such a part let go would take with it how the rest is found.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,10 +13,10 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use serde::Serialize;
 
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::{Order, month_span};
 use crate::clock::{Micros, rfc3339};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Column, Rows};
 use crate::ingest::writer::Writer;
 use crate::query::blast::read_instant;
@@ -64,9 +65,27 @@ pub struct Hold {
     pub since: String,
     #[serde(skip)]
     span: (Micros, Micros),
-    /// What its incident has reached; none unless [`watching`] looked.
+    /// What its incident has reached; none until somebody looks.
     #[serde(skip)]
     reach: Option<Arc<Reach>>,
+}
+
+/// The holds in force at a size of the ledger.
+#[derive(Debug)]
+pub struct Watch {
+    /// Events that there were at least when they were looked up; what is stated later may be another hold.
+    pub size: i64,
+    /// The holds, each with what its incident has reached.
+    pub holds: Vec<Hold>,
+}
+
+/// What a hold is about now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cover {
+    /// Events.
+    pub events: u64,
+    /// Actions and records that its incident has reached; none without one, and where the register does not know it.
+    pub reached: Option<(u64, u64)>,
 }
 
 /// What of an event says whether it is held.
@@ -110,7 +129,7 @@ impl Hold {
         let part = |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("{name} {value}"));
         let selection = &self.selection;
         let parts = [
-            part("incident", &selection.incident),
+            selection.incident.as_ref().map(|id| format!("incident {id} and what it reached")),
             part("workflow", &selection.workflow),
             part("subject", &selection.subject),
             part("from", &selection.from),
@@ -121,39 +140,50 @@ impl Hold {
     }
 }
 
+impl Selection {
+    /// Whether it has nothing but that part.
+    fn is_of_one(&self, part: impl Fn(&mut Self) -> &mut Option<String>) -> bool {
+        let mut rest = self.clone();
+        *part(&mut rest) = None;
+        rest == Self::default()
+    }
+}
+
 fn span_of(selection: &Selection) -> Result<(Micros, Micros)> {
     let instant = |text: &Option<String>, otherwise: Micros| text.as_deref().map_or(Ok(otherwise), read_instant);
     Ok((instant(&selection.from, Micros::MIN)?, instant(&selection.to, Micros::MAX)?))
 }
 
-/// How many events a hold is about now.
+/// What a hold is about now.
 ///
 /// # Errors
-/// When the evidence cannot be read, or the reach of its incident cannot be found.
-pub async fn count(store: &Store, hold: &Hold) -> Result<u64> {
-    let hold = &seeing(store, hold.clone()).await?;
+/// When the evidence cannot be read; Denied when the reach of its incident cannot be found.
+pub async fn cover(store: &Store, hold: &Hold) -> Result<Cover> {
+    let mut hold = hold.clone();
+    look(store, std::slice::from_mut(&mut hold)).await?;
     let snapshot = store.snapshot().await?;
     let matching = |batch: &RecordBatch| -> Result<u64> {
         let rows = Rows::new(batch)?;
         Ok((0..rows.len()).filter(|row| hold.matches(&rows, *row)).count() as u64)
     };
-    let mut count = 0;
+    let mut events = 0;
     for file in snapshot.files.iter().filter(|file| hold.touches(&file.month)) {
         let mut batches = parquet::scan(store.objects(), file, &JUDGED, None).await?;
         while let Some(batch) = batches.try_next().await? {
-            count += matching(&batch)?;
+            events += matching(&batch)?;
         }
     }
     for batch in &snapshot.journal {
-        count += matching(batch)?;
+        events += matching(batch)?;
     }
-    Ok(count)
+    Ok(Cover { events, reached: hold.reach.as_ref().map(|reach| reach.counts()) })
 }
 
 /// Places a hold; gives it with the `seq` of its event.
 ///
 /// # Errors
-/// Invalid when the selection is empty, names nothing, or its times are no range; when the store fails.
+/// Invalid when the selection is empty, names nothing, has an incident and other parts, or its times are no range; when
+/// the store fails.
 pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Result<(Hold, i64)> {
     if selection == Selection::default() {
         return Err(Error::invalid("a hold needs an incident, a workflow, a subject, or a time"));
@@ -161,6 +191,12 @@ pub async fn place(store: &Store, mut selection: Selection, order: &Order) -> Re
     if [&selection.incident, &selection.workflow, &selection.subject].into_iter().flatten().any(|name| name.is_empty())
     {
         return Err(Error::invalid("a hold on an empty name would be about nothing; leave that option away"));
+    }
+    if selection.incident.is_some() && !selection.is_of_one(|one| &mut one.incident) {
+        return Err(Error::invalid(
+            "an incident is held as a whole, because what it reached is found through all of it; leave the other \
+             options away, or place two holds",
+        ));
     }
     let span = span_of(&selection)?;
     if span.0 >= span.1 {
@@ -217,20 +253,47 @@ pub async fn release(store: &Store, id: &str, order: &Order) -> Result<i64> {
 /// The holds that are in force, each with what its incident has reached by now: what a removal asks before it begins.
 ///
 /// # Errors
-/// As [`in_force`], and when the reach of an incident cannot be found: then nothing may be removed.
-pub async fn watching(store: &Store) -> Result<Vec<Hold>> {
-    let mut holds = Vec::new();
-    for hold in in_force(store).await? {
-        holds.push(seeing(store, hold).await?);
-    }
-    Ok(holds)
+/// As [`in_force`], and Denied when the reach of an incident cannot be found: then nothing may be removed.
+pub async fn watching(store: &Store) -> Result<Watch> {
+    // The size comes first: what is stated from here on is not known to be seen.
+    let size = store.snapshot().await?.size;
+    let mut holds = in_force(store).await?;
+    look(store, &mut holds).await?;
+    Ok(Watch { size, holds })
 }
 
-async fn seeing(store: &Store, hold: Hold) -> Result<Hold> {
-    let Some(incident) = &hold.selection.incident else { return Ok(hold) };
-    let reach = Reach::of(store, incident).await;
-    let reach = reach.map_err(|e| Error::new(e.kind(), format!("what {} holds cannot be found: {e}", hold.id)))?;
-    Ok(Hold { reach: reach.map(Arc::new), ..hold })
+/// Finds what the incidents of `holds` have reached, each once, however many holds it has.
+async fn look(store: &Store, holds: &mut [Hold]) -> Result<()> {
+    if holds.iter().all(|hold| hold.selection.incident.is_none()) {
+        return Ok(());
+    }
+    let engine = reach::session(store).await?;
+    let mut known: BTreeMap<String, Option<Arc<Reach>>> = BTreeMap::new();
+    for hold in holds {
+        let Some(incident) = hold.selection.incident.clone() else { continue };
+        let reach = match known.get(&incident) {
+            Some(reach) => reach.clone(),
+            None => Reach::of(&engine, &incident).await.map_err(|e| unseen(hold, &e))?.map(Arc::new),
+        };
+        hold.reach = reach.clone();
+        known.insert(incident, reach);
+    }
+    Ok(())
+}
+
+/// That it is not known what `hold` holds. What trying again does not help against counts as held.
+fn unseen(hold: &Hold, why: &Error) -> Error {
+    let kind = match why.kind() {
+        ErrorKind::Invalid | ErrorKind::NotFound | ErrorKind::Limit => ErrorKind::Denied,
+        kind => kind,
+    };
+    let id = &hold.id;
+    Error::new(
+        kind,
+        format!(
+            "what {id} holds cannot be found, so that nothing may be removed ({why}); `probity release {id}` ends it"
+        ),
+    )
 }
 
 /// The holds that are in force, the oldest first.
@@ -299,12 +362,25 @@ pub fn check_free<'b>(holds: &[Hold], batches: impl Iterator<Item = &'b RecordBa
         let rows = Rows::new(batch)?;
         for hold in holds {
             if (0..rows.len()).any(|row| hold.matches(&rows, row)) {
-                return Err(Error::new(
-                    crate::error::ErrorKind::Denied,
-                    format!("held: {}; release it first with `probity release {}`", hold.words(), hold.id),
-                ));
+                return Err(held(hold));
             }
         }
     }
     Ok(())
+}
+
+/// Refuses when a hold is about all of a person: then about what was refused and is no event, too.
+///
+/// # Errors
+/// Denied, naming the hold, when one is.
+pub fn check_person(holds: &[Hold], subject: &str) -> Result<()> {
+    let is_about = |hold: &&Hold| {
+        hold.selection.subject.as_deref() == Some(subject) && hold.selection.is_of_one(|one| &mut one.subject)
+    };
+    holds.iter().find(is_about).map_or(Ok(()), |hold| Err(held(hold)))
+}
+
+fn held(hold: &Hold) -> Error {
+    let (words, id) = (hold.words(), &hold.id);
+    Error::new(ErrorKind::Denied, format!("held: {words}; release it first with `probity release {id}`"))
 }

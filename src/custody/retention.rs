@@ -1,8 +1,9 @@
 //! Retention: months that are older than anybody may ask for leave the store.
 //!
-//! Holds → for each old month: its seq set → `evidence.retired` → the table without its rows → projection → no file of
-//! it. Invariants: only whole months go, the oldest first; never one of which a row is under hold, or younger than the
-//! floor by when it happened or by when it was recorded; what the engine itself stated stays.
+//! For each old month: its seq set → holds → `evidence.retired` → holds again, if anybody wrote meanwhile → no
+//! projection → the table without its rows. Then a new projection, and no file of these months. Invariants: only whole
+//! months go, the oldest first; never one of which a row is under hold, or younger than the floor by when it happened or
+//! by when it was recorded; what the engine itself stated stays; no projection outlives the rows it was made from.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +11,10 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::json;
 
-use super::hold::{Hold, JUDGED, check_free, watching};
+use super::hold::{Hold, JUDGED, Watch, check_free, watching};
 use super::{Order, month_span};
 use crate::clock::{DAY, Micros};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Column, ENGINE_SOURCE};
 use crate::ingest::writer::Writer;
 use crate::store::projection::Lag;
@@ -61,63 +62,113 @@ pub async fn retire(store: &Store, keep_days: i64, order: &Order) -> Result<Vec<
     for file in store.table().await?.files.iter() {
         months.entry(file.month.clone()).or_default().push(file.clone());
     }
-    let mut looked_at = Vec::new();
-    for (month, files) in months {
-        if month_span(&month)?.1 <= oldest_kept {
-            looked_at.extend(one(store, month, files, oldest_kept, order).await?);
-        }
-    }
-    let retired: Vec<&Month> = looked_at.iter().filter(|month| month.event.is_some()).collect();
-    if retired.is_empty() {
-        return Ok(looked_at);
-    }
-    store.fold().await?;
-    if store.drop_projection().await? {
-        store.project(Lag::None).await?;
-    }
-    for month in retired {
-        store.delete_retired(&month.month).await?;
-    }
-    Ok(looked_at)
+    let mut round = Round { store, order, oldest_kept, watch: None, is_projected: false, looked_at: Vec::new() };
+    let outcome = round.all(months).await;
+    // Whatever stopped the round: what it has taken out of the table is not left half removed.
+    round.finish().await?;
+    outcome.map(|()| round.looked_at)
 }
 
-/// Deletes one month if it may go; none when it holds nothing but what the engine stated.
-async fn one(
-    store: &Store,
-    month: String,
-    files: Vec<DataFile>,
+/// One run of retention.
+struct Round<'a> {
+    store: &'a Store,
+    order: &'a Order,
     oldest_kept: Micros,
-    order: &Order,
-) -> Result<Option<Month>> {
-    let kept = |month: String, why: String| Some(Month { month, events: 0, event: None, kept_because: Some(why) });
-    let recorded_at = files.iter().map(|file| file.recorded_at.1).max().unwrap_or_default();
-    let retiring = store.retiring(files).await?;
-    let events = retiring.seqs.len();
-    if events == 0 {
-        return Ok(None);
+    /// The holds, looked up once, and again when anybody else has written since.
+    watch: Option<Watch>,
+    /// Whether it deleted a projection.
+    is_projected: bool,
+    looked_at: Vec<Month>,
+}
+
+impl Round<'_> {
+    async fn all(&mut self, months: BTreeMap<String, Vec<DataFile>>) -> Result<()> {
+        for (month, files) in months {
+            if month_span(&month)?.1 <= self.oldest_kept {
+                let looked_at = self.one(month, files).await?;
+                self.looked_at.extend(looked_at);
+            }
+        }
+        Ok(())
     }
-    if recorded_at > oldest_kept {
-        return Ok(kept(month, format!("some of it was recorded at {}", crate::clock::rfc3339(recorded_at))));
+
+    /// Deletes one month if it may go; none when it holds nothing but what the engine stated.
+    async fn one(&mut self, month: String, files: Vec<DataFile>) -> Result<Option<Month>> {
+        let kept = |month: String, why: String| Some(Month { month, events: 0, event: None, kept_because: Some(why) });
+        let recorded_at = files.iter().map(|file| file.recorded_at.1).max().unwrap_or_default();
+        let retiring = self.store.retiring(files).await?;
+        let events = retiring.seqs.len();
+        if events == 0 {
+            return Ok(None);
+        }
+        if recorded_at > self.oldest_kept {
+            return Ok(kept(month, format!("some of it was recorded at {}", crate::clock::rfc3339(recorded_at))));
+        }
+        if let Some(why) = self.held(&month, &retiring.files).await? {
+            return Ok(kept(month, why));
+        }
+        let mut writer = Writer::new(self.store);
+        let mut event = self.order.statement(&writer, RETIRED);
+        event.set_text(Column::System, ENGINE_SOURCE);
+        event.set_text(Column::RecordType, "month");
+        event.set_text(Column::RecordId, month.clone());
+        event.set_text(Column::PayloadHash, hash_of_set(&retiring.set));
+        event.set_text(Column::Extra, json!({"events": events}).to_string());
+        let seq = writer.state(&event).await?;
+        if !self.is_alone(seq)
+            && let Some(why) = self.held(&month, &retiring.files).await?
+        {
+            return Ok(kept(month, why));
+        }
+        // Before the rows: a process that dies between the two leaves no projection of what is gone.
+        self.is_projected |= self.store.drop_projection().await?;
+        match self.store.retire(&month, seq, retiring).await? {
+            true => Ok(Some(Month { month, events, event: Some(seq), kept_because: None })),
+            false => Ok(kept(month, "it was changed meanwhile; run it again".to_owned())),
+        }
     }
-    // Looked up for each month: the months before may have taken long, and a hold that was placed meanwhile counts.
-    let holds = watching(store).await?;
-    if let Err(held) = check_month(store, &month, &retiring.files, &holds).await {
-        return match held.kind() {
-            crate::error::ErrorKind::Denied => Ok(kept(month, held.to_string())),
-            _ => Err(held),
+
+    /// Why rows of the month must stay: a hold is about one, or cannot say what it is about.
+    async fn held(&mut self, month: &str, files: &[DataFile]) -> Result<Option<String>> {
+        let checked = match self.watched().await {
+            Ok(holds) => check_month(self.store, month, files, &holds).await,
+            Err(e) => Err(e),
         };
+        match checked {
+            Ok(()) => Ok(None),
+            Err(e) if e.kind() == ErrorKind::Denied => Ok(Some(e.to_string())),
+            Err(e) => Err(e),
+        }
     }
-    let mut writer = Writer::new(store);
-    let mut event = order.statement(&writer, RETIRED);
-    event.set_text(Column::System, ENGINE_SOURCE);
-    event.set_text(Column::RecordType, "month");
-    event.set_text(Column::RecordId, month.clone());
-    event.set_text(Column::PayloadHash, hash_of_set(&retiring.set));
-    event.set_text(Column::Extra, json!({"events": events}).to_string());
-    let seq = writer.state(&event).await?;
-    match store.retire(&month, seq, retiring).await? {
-        true => Ok(Some(Month { month, events, event: Some(seq), kept_because: None })),
-        false => Ok(kept(month, "it was changed meanwhile; run it again".to_owned())),
+
+    async fn watched(&mut self) -> Result<Vec<Hold>> {
+        let watch = match self.watch.take() {
+            Some(watch) => watch,
+            None => watching(self.store).await?,
+        };
+        Ok(self.watch.insert(watch).holds.clone())
+    }
+
+    /// Whether nobody has written between the look at the holds and the statement at `seq`. If somebody has, a hold may
+    /// be new or an incident larger: the look is over.
+    fn is_alone(&mut self, seq: i64) -> bool {
+        self.watch = self.watch.take().filter(|watch| watch.size == seq).map(|watch| Watch { size: seq + 1, ..watch });
+        self.watch.is_some()
+    }
+
+    async fn finish(&self) -> Result<()> {
+        let retired: Vec<&Month> = self.looked_at.iter().filter(|month| month.event.is_some()).collect();
+        if !retired.is_empty() {
+            self.store.fold().await?;
+        }
+        let is_again = !retired.is_empty() && self.store.drop_projection().await?;
+        if self.is_projected || is_again {
+            self.store.project(Lag::None).await?;
+        }
+        for month in retired {
+            self.store.delete_retired(&month.month).await?;
+        }
+        Ok(())
     }
 }
 

@@ -145,6 +145,9 @@ pub struct Record {
     pub rule: Option<String>,
     /// What picks the bad actions.
     pub selector: Option<Selector>,
+    /// Every selector that it was ever defined or scoped by, each once, the oldest first; one that looks back from the
+    /// as-of instant also as it picked then.
+    pub selectors: Vec<Selector>,
     /// When it was detected; by a rule: when that opened it.
     pub detected_at: Option<Micros>,
     /// When the organisation became aware of it.
@@ -235,18 +238,6 @@ impl Record {
         self.scopes.last().map_or(1, |frozen| frozen.version + 1)
     }
 
-    /// Every selector that it was ever defined or scoped by, each once.
-    pub fn selectors(&self) -> Vec<Selector> {
-        let frozen = self.scopes.iter().filter_map(|frozen| selector_of(&frozen.scope["selector"]));
-        let mut selectors = Vec::new();
-        for selector in self.selector.clone().into_iter().chain(frozen) {
-            if !selectors.contains(&selector) {
-                selectors.push(selector);
-            }
-        }
-        selectors
-    }
-
     /// From when on its events are looked for.
     pub fn since(&self) -> Micros {
         self.detected_at.or(self.aware_at).unwrap_or(self.opened_at)
@@ -270,9 +261,16 @@ impl Record {
         keep(&mut self.workflow, words(row, "workflow"));
         keep(&mut self.detected_at, instant_in(&said, "detected_at")?);
         keep(&mut self.aware_at, instant_in(&said, "aware_at")?);
-        if let Some(selector) = said.get("selector").filter(|selector| selector.is_object()) {
-            self.selector = Some(selector_of(selector).ok_or_else(|| self.unreadable("selector", seq))?);
+        let defined_by = self.selector_in(&said, seq)?;
+        let scoped_by = said.get("scope").map_or(Ok(None), |scope| self.selector_in(scope, seq))?;
+        for selector in defined_by.iter().chain(&scoped_by) {
+            for selector in [selector.clone(), as_it_picked(selector, at)] {
+                if !self.selectors.contains(&selector) {
+                    self.selectors.push(selector);
+                }
+            }
         }
+        keep(&mut self.selector, defined_by);
         match texts("state").as_deref() {
             Some("draft") => self.state = Standing::Draft,
             Some("open") => self.state = Standing::Open,
@@ -301,8 +299,14 @@ impl Record {
         Ok(())
     }
 
-    fn unreadable(&self, what: &str, seq: i64) -> Error {
-        Error::damaged(format!("the {what} of incident `{}` cannot be read in event {seq}", self.incident_id))
+    /// The selector that `said` gives. One that cannot be read is not passed over: what it picks would be let go.
+    fn selector_in(&self, said: &Value, seq: i64) -> Result<Option<Selector>> {
+        let Some(selector) = said.get("selector").filter(|selector| selector.is_object()) else { return Ok(None) };
+        let unreadable = || {
+            let id = &self.incident_id;
+            Error::damaged(format!("the selector of incident `{id}` cannot be read in event {seq}"))
+        };
+        selector_of(selector).ok_or_else(unreadable).map(Some)
     }
 
     /// The record as JSON.
@@ -328,6 +332,12 @@ pub(super) fn selector_as_json(selector: &Selector) -> Value {
         "where": selector.predicate, "from": selector.from.map(rfc3339), "to": selector.to.map(rfc3339),
         "environment": selector.environment, "depth": selector.depth,
     })
+}
+
+/// `selector` with the as-of instant `at` in it: what looks back from that instant picks other actions later.
+fn as_it_picked(selector: &Selector, at: Micros) -> Selector {
+    let instant = format!("timestamp '{}'", rfc3339(at));
+    Selector { predicate: selector.predicate.replace("$as_of", &instant), ..selector.clone() }
 }
 
 fn selector_of(value: &Value) -> Option<Selector> {
@@ -371,6 +381,27 @@ mod tests {
         assert_eq!((record.guardrails[0].words().as_str(), record.notes.len()), (words, 0));
         record.add(&row(4, "incident.closed", &json!({"state": "closed"}))).unwrap();
         assert_eq!((record.state, record.close_reason.as_deref()), (Standing::Closed, Some("done")));
+    }
+
+    #[test]
+    fn no_selector_is_forgotten_and_none_that_cannot_be_read_is_passed_over() {
+        let [first, second, scoped] = ["a", "b", "c"].map(Selector::new);
+        let mut record = Record::default();
+        // Replaced before a scope was frozen with it, as by a process that was killed in between.
+        record.add(&row(1, "incident.opened", &json!({"selector": selector_as_json(&first)}))).unwrap();
+        record.add(&row(2, "incident.updated", &json!({"selector": selector_as_json(&second)}))).unwrap();
+        record.add(&row(3, "incident.updated", &json!({"scope": {"selector": selector_as_json(&scoped)}}))).unwrap();
+        record.add(&row(4, "incident.updated", &json!({"scope": {"selector": selector_as_json(&first)}}))).unwrap();
+        assert_eq!(record.selector.as_ref(), Some(&second));
+        assert_eq!(record.selectors, [first, second, scoped]);
+        let recent = selector_as_json(&Selector::new("occurred_at > $as_of"));
+        record.add(&row(4, "incident.updated", &json!({"selector": recent}))).unwrap();
+        let then = record.selectors.last().map(|selector| selector.predicate.as_str());
+        assert_eq!(then, Some("occurred_at > timestamp '2026-03-01T00:00:00.000000Z'"));
+        for unreadable in [json!({"selector": {"depth": 1}}), json!({"scope": {"selector": {"depth": 1}}})] {
+            let refusal = record.add(&row(5, "incident.updated", &unreadable)).unwrap_err();
+            assert!(refusal.to_string().contains("event 5"), "{refusal}");
+        }
     }
 
     #[test]

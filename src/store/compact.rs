@@ -157,7 +157,7 @@ impl Store {
 
     /// Deletes data files that the newest version does not name, once queries that may still read them had
     /// [`VACUUM_GRACE_SECONDS`], and what killed processes and old refusals left behind. Replaced files of the months
-    /// that `is_held` names stay.
+    /// that `is_held` names stay, and what was refused in them.
     ///
     /// # Errors
     /// When the store fails.
@@ -188,7 +188,7 @@ impl Store {
             }
         }
         done.projection = self.sweep_projection().await?;
-        done.quarantine = self.expire_quarantine().await?;
+        done.quarantine = self.expire_quarantine(&is_held).await?;
         if let Some(directory) = self.local_path("") {
             let age = Duration::from_secs(ORPHAN_SECONDS as u64);
             let swept = tokio::task::spawn_blocking(move || sweep_staging(&directory, age)).await;

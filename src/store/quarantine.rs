@@ -104,15 +104,18 @@ impl Store {
         }
     }
 
-    /// Deletes entries older than [`QUARANTINE_DAYS`]; gives their number.
+    /// Deletes entries older than [`QUARANTINE_DAYS`] but for those that came in a month, `YYYY-MM`, that `is_held`;
+    /// gives their number.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn expire_quarantine(&self) -> Result<usize> {
+    pub async fn expire_quarantine(&self, is_held: impl Fn(&str) -> bool) -> Result<usize> {
         let oldest = self.clock.now() - QUARANTINE_DAYS * DAY;
         let listed = self.quarantined().await?;
         let mut expired = 0;
-        for path in listed.into_iter().filter(|p| Paths::quarantine_time(p).is_some_and(|at| at < oldest)) {
+        let is_due =
+            |path: &Path| Paths::quarantine_time(path).is_some_and(|at| at < oldest && !is_held(&rfc3339(at)[..7]));
+        for path in listed.into_iter().filter(is_due) {
             self.location.objects.delete(&path).await.map_err(|e| object_error("delete", &path, e))?;
             expired += 1;
         }

@@ -64,7 +64,10 @@ fn pause(account: &Value) -> String {
     let still = match account.pointer("/is_paused").and_then(Value::as_bool) {
         None if at("/last_bad_at").is_empty() => return "No pause of the workflow is in the log.".to_owned(),
         None => {
-            return format!("No pause of the workflow is in the log. The last bad write was at {}.", at("/last_bad_at"));
+            return format!(
+                "No pause of the workflow is in the log. The last bad write was at {}.",
+                at("/last_bad_at")
+            );
         }
         Some(true) => format!("The workflow is paused since {}.", at("/paused/at")),
         Some(false) => {
