@@ -178,7 +178,8 @@ async fn planted_incidents_are_found_through_a_store() {
 }
 
 /// Predicates that are none, with a word of the reason.
-const REFUSED: [(&str, &str); 16] = [
+const REFUSED: [(&str, &str); 17] = [
+    ("random() < 0.5", "another value each time"),
     ("", "empty"),
     ("seq in (select seq from evidence)", "sub-query"),
     ("exists (select 1)", "sub-query"),
@@ -266,6 +267,42 @@ fn a_roll_back_shrinks_the_residual_and_makes_the_plan_stale() {
     let after = scoped(dir);
     assert_eq!((&after["states"]["still_wrong"], &after["states"]["restored"]), (&0.into(), &1.into()));
     assert_eq!(after["affected_sha256"], before["affected_sha256"]);
+    // Nothing is left to restore; the update of the older plan would still lie there to be applied.
+    let second = run(dir, &[&plan[..], &["--out", "recovery"]].concat()).ended(2);
+    assert!(second.err.contains("crm-lead.csv") && second.err.contains("another folder"), "{second:?}");
+    assert!(std::fs::read_to_string(dir.join("recovery/plan.json")).unwrap().contains("\"restore\""));
+}
+
+/// Gaps are counted by a join of which no column is asked for. Once such joins failed, and whoever had lost an event
+/// could not scope an incident at all.
+#[test]
+fn a_gap_in_the_numbers_of_a_source_is_counted_and_makes_the_scope_a_lower_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let numbered = |id: &str, number: u32| {
+        event(id, i64::from(number)).replace("\"workflow\"", &format!("\"source_seq\":{number},\"workflow\""))
+    };
+    let lines = [numbered("1", 1), numbered("2", 2), numbered("3", 4)].join("\n");
+    run_with(dir, &["ingest", "-"], lines.as_bytes()).ended(0);
+    let found = run(dir, &["incident", "scope", "--where", "event_type = 'action.executed'", "--json"]).ended(0).json();
+    assert_eq!((&found["records"], &found["certainty"]), (&3.into(), &"at least".into()));
+    assert_eq!(found["uncertainty"]["source_gaps"], 1);
+    let window = ["--to", "2026-01-01T00:03:00Z"];
+    let before = [&["incident", "scope", "--where", "event_type = 'action.executed'", "--json"][..], &window].concat();
+    assert_eq!(run(dir, &before).ended(0).json()["uncertainty"]["source_gaps"], 0);
+}
+
+#[test]
+fn a_key_in_the_table_is_whole_so_that_it_can_be_asked_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let id = "0065g00000XyZzAAK-opportunity";
+    run_with(dir, &["ingest", "-"], event(id, 0).as_bytes()).ended(0);
+    let picked = format!("action_id = 'a{id}'");
+    let scope = ["incident", "scope", "--where", &picked];
+    let key = format!("crm/lead/r{id}");
+    assert!(run(dir, &scope).ended(0).out.contains(&key));
+    run(dir, &[&scope[..], &["--why", &key]].concat()).ended(0);
 }
 
 #[test]
@@ -280,12 +317,17 @@ fn why_prints_the_events_and_mistakes_say_what_to_do() {
         (["--why", "crm/lead/other"], "not in the set"),
         (["--why", "r1"], "system/type/id"),
         (["--from", "yesterday"], "no instant"),
+        (["--environment", "prod"], "production, shadow, sandbox"),
     ] {
         let ran = run(dir, &[&scope[..], &more].concat()).ended(2);
         assert!(ran.err.contains(word), "{}", ran.err);
     }
     let nobody = run(dir, &["incident", "scope", "--where", "action_id = 'nobody'"]).ended(0);
     assert!(nobody.err.contains("picks no action"), "{}", nobody.err);
+    let nothing = run(dir, &["incident", "plan", "--where", "action_id = 'nobody'"]).ended(0);
+    assert!(nothing.err.contains("picks no action"), "{}", nothing.err);
+    let cut = run(dir, &[&scope[..], &["--depth", "0"]].concat()).ended(0);
+    assert!(cut.err.contains("followed for 0 steps only"), "{}", cut.err);
     std::fs::write(dir.join("x.json"), "{}").unwrap();
     assert!(run(dir, &["incident", "plan", "--check", "x.json"]).ended(2).err.contains("no recovery plan"));
 }

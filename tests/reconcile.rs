@@ -441,7 +441,8 @@ fn what_cannot_be_compared_is_never_reconciled() {
 fn mistakes_say_what_to_do() {
     let status = ["L1", "Status", "Open", "Working"];
     let folder = folder(&[logged("09:00:00", status, json!({}))], &[row("09:00:02", status, BOT)]);
-    let cases: [(&[&str], &str); 5] = [
+    let cases: [(&[&str], &str); 6] = [
+        (&["--environment", "prod"], "production, shadow, sandbox"),
         (&["--tolerance", "soon"], "90s, 5m or 2h"),
         (&["--tolerance", "25h"], "the limit is 24h"),
         (&["--from", "yesterday"], "no instant"),

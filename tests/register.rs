@@ -167,6 +167,51 @@ fn writes_after_the_pause_are_told_whatever_the_end_of_the_window() {
     assert!(words.contains("✓ pause the workflow") && words.contains("1 cells were written wrongly after"), "{words}");
 }
 
+/// A breaker stops a workflow, and then a person opens the incident: the page said that nobody had paused it.
+#[test]
+fn a_pause_before_the_detection_counts_while_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    store(dir);
+    let id = id_of(&opened(dir, &[]));
+    let elsewhere =
+        signal("s", "workflow.paused", 3).replace("\"workflow\"", "\"environment\":\"sandbox\",\"workflow\"");
+    run_with(dir, &["ingest", "-"], elsewhere.as_bytes()).ended(0);
+    assert_eq!(show(dir, &id)["is_paused"], Value::Null, "a pause of another environment stops nothing");
+
+    run_with(dir, &["ingest", "-"], signal("p", "workflow.paused", 0).as_bytes()).ended(0);
+    let account = show(dir, &id);
+    assert_eq!((&account["is_paused"], &step(&account, "pause")["by"]), (&true.into(), &"bob".into()));
+    assert_eq!((clock(&account, "contain"), &account["cells_after_pause"]), (Value::Null, &1.into()));
+    let words = run(dir, &["incident", "show", &id]).ended(0).out;
+    assert!(words.contains("contain  already before"), "{words}");
+
+    let over = signal("q", "workflow.resumed", 0).replace("T00:00:00Z", "T00:30:00Z");
+    run_with(dir, &["ingest", "-"], over.as_bytes()).ended(0);
+    let account = show(dir, &id);
+    assert_eq!((&account["is_paused"], &step(&account, "pause")["state"]), (&Value::Null, &"open".into()));
+}
+
+#[test]
+fn nothing_is_rolled_back_while_a_cell_is_deleted_or_unknown() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let deleted = event("1", 0).replace("\"outcome\"", "\"operation\":\"delete\",\"outcome\"");
+    let unknown = event("2", 1).replace("succeeded", "unknown");
+    run_with(dir, &["ingest", "-"], [deleted, unknown].join("\n").as_bytes()).ended(0);
+    let id = id_of(&opened(dir, &[]));
+    let account = show(dir, &id);
+    let states = &account["scope"]["states"];
+    assert_eq!((&states["still_wrong"], &states["deleted"], &states["unknown"]), (&0.into(), &1.into(), &1.into()));
+    let told = step(&account, "roll_back");
+    assert_eq!((&told["state"], clock(&account, "recover")), (&"open".into(), Value::Null));
+    assert_eq!(told["note"], "1 cells are deleted; 1 cells are not known to be right");
+
+    run_with(dir, &["ingest", "-"], [undone("1", 240), undone("2", 300)].join("\n").as_bytes()).ended(0);
+    let account = show(dir, &id);
+    assert_eq!((&step(&account, "roll_back")["state"], clock(&account, "recover")), (&"done".into(), json!(4.0)));
+}
+
 #[test]
 fn a_draft_of_a_rule_is_taken_over() {
     let folder = tempfile::tempdir().unwrap();
@@ -234,6 +279,7 @@ fn mistakes_say_what_to_do() {
         (["--detected", "2026-01-02", "--aware", "2026-01-01"], "nobody is aware"),
         (["--detected", "yesterday", "--owner", "x"], "no instant"),
         (["--severity", "bananas", "--owner", "x"], "critical"),
+        (["--environment", "prod", "--owner", "x"], "production, shadow, sandbox"),
     ] {
         let ran = run(dir, &[&["incident", "open", "--title", "t", "--where", "true"][..], &more].concat()).ended(2);
         assert!(ran.err.contains(word), "{more:?}: {}", ran.err);
@@ -242,4 +288,9 @@ fn mistakes_say_what_to_do() {
     assert!(unknown.contains("incident list"), "{unknown}");
     let count = ["query", "select count(*) from events where event_type like 'incident.%'", "--json"];
     assert_eq!(run(dir, &count).ended(0).json()["rows"], json!([[0]]));
+    let nobody = ["incident", "open", "--title", "t", "--where", "action_id = 'nobody'", "--by", "ann"];
+    let ran = run(dir, &nobody).ended(0);
+    assert!(ran.err.contains("picks no action"), "{}", ran.err);
+    let typed = run(dir, &["incident", "update", ran.out.trim(), "--environment", "prod"]).ended(2).err;
+    assert!(typed.contains("production, shadow, sandbox"), "{typed}");
 }

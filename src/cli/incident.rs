@@ -1,5 +1,6 @@
 //! `probity incident scope` and `probity incident plan`; the register is in `register`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -9,11 +10,11 @@ use super::args::{Global, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
 use super::output::{Output, thousands};
 use super::{Answer, open, person, session};
 use crate::blast::{Cell, Plan, Radius};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::incident::plan::{Written, remedies, to_csv, to_json, to_ndjson};
 use crate::incident::{self, Scoped, record, register};
 use crate::query::answer::Limits;
-use crate::query::blast::{Selector, read_instant};
+use crate::query::blast::{Selector, read_environment, read_instant};
 use crate::query::engine::Engine;
 use crate::query::objects::{Row, count, rows, text};
 
@@ -22,17 +23,21 @@ const SHOWN: usize = 20;
 /// Characters of a value shown in the table.
 const VALUE_CHARS: usize = 24;
 
+/// What is said of a predicate that picks nothing.
+pub(super) const NOTHING_PICKED: &str =
+    "the predicate picks no action; look at its window, its environment and its spelling";
+
 /// The selector that options name.
 ///
 /// # Errors
-/// When an instant is none, or the window is empty.
+/// When an instant or the environment is none, or the window is empty.
 pub fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
     let instant = |text: &Option<String>| text.as_deref().map(read_instant).transpose();
     let (from, to) = (instant(&window.from)?, instant(&window.to)?);
     if from.zip(to).is_some_and(|(from, to)| from >= to) {
         return Err(Error::invalid("--from is not before --to; the window holds no instant"));
     }
-    let (predicate, environment) = (predicate.to_owned(), window.environment.clone());
+    let (predicate, environment) = (predicate.to_owned(), read_environment(&window.environment)?);
     Ok(Selector { predicate, from, to, environment, depth: window.depth })
 }
 
@@ -55,10 +60,9 @@ pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> R
             show(&scoped.radius, out)?;
         }
         Some(key) => {
-            let mut chains = Vec::new();
-            for cell in scoped.cells_of(key)? {
-                chains.push(chain(&scoped, cell, &engine).await?);
-            }
+            let cells = scoped.cells_of(key)?;
+            let events = events_of(&scoped, &cells, &engine).await?;
+            let chains: Vec<Value> = cells.into_iter().map(|cell| chain(&scoped, cell, &events)).collect();
             chains.iter().try_for_each(|chain| out.result(&chain_in_words(chain)))?;
             if out.is_json {
                 document["why"] = chains.into();
@@ -112,7 +116,7 @@ fn change_in_words(difference: &Value) -> String {
 fn tell(scoped: &Scoped, out: &Output) {
     let radius = &scoped.radius;
     if radius.direct_actions == 0 {
-        out.say("the predicate picks no action; look at its window, its environment and its spelling");
+        out.say(NOTHING_PICKED);
         return;
     }
     let number = |n: usize| thousands(n as u64);
@@ -157,7 +161,8 @@ fn show(radius: &Radius, out: &Output) -> Result<()> {
     let value = |value: &Option<String>| value.as_deref().map_or_else(|| "?".to_owned(), short);
     let line = |cell: &Cell| {
         [
-            short(&cell.record.key()),
+            // Whole, so that it can be given to --why.
+            cell.record.key(),
             cell.field.as_deref().map_or_else(String::new, short),
             cell.state.name().to_owned(),
             cell.depth.to_string(),
@@ -195,28 +200,35 @@ pub(super) fn short(text: &str) -> String {
     shown
 }
 
-/// The events by which `cell` came into the set.
-async fn chain(scoped: &Scoped, cell: &Cell, engine: &Engine) -> Result<Value> {
-    let mut chain = scoped.why(cell);
-    let steps = scoped.radius.why(cell);
-    let seqs: Vec<String> = steps.iter().map(|step| step.seq.to_string()).collect();
-    let mut events: Vec<Row> = Vec::new();
+/// The events by which `cells` came into the set, by `seq`; asked for together, since a record may have many cells.
+async fn events_of(scoped: &Scoped, cells: &[&Cell], engine: &Engine) -> Result<BTreeMap<u64, Row>> {
+    let steps = cells.iter().flat_map(|cell| scoped.radius.why(cell));
+    let seqs: BTreeSet<i64> = steps.map(|step| step.seq).collect();
+    let seqs: Vec<String> = seqs.iter().map(i64::to_string).collect();
+    let mut events = BTreeMap::new();
     for some in seqs.chunks(1_000) {
         let sql = format!(
             "select seq, event_id, event_type, cast(occurred_at as varchar) as occurred_at, actor_id, system, \
              record_type, record_id, field, old_value, new_value, outcome from events where seq in ({})",
             some.join(", ")
         );
-        events.extend(rows(&engine.sql(&sql, Limits::default()).await?)?);
+        let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+        events.extend(found.into_iter().filter_map(|event| Some((count(&event, "seq")?, event))));
     }
+    Ok(events)
+}
+
+/// Why `cell` is in the set, each step with its event of `events`.
+fn chain(scoped: &Scoped, cell: &Cell, events: &BTreeMap<u64, Row>) -> Value {
+    let mut chain = scoped.why(cell);
     if let Some(steps) = chain.get_mut("steps").and_then(Value::as_array_mut) {
         for step in steps {
             let seq = step.get("seq").and_then(Value::as_u64);
-            let event = events.iter().find(|event| count(event, "seq") == seq);
+            let event = seq.and_then(|seq| events.get(&seq));
             step["event"] = event.map_or(Value::Null, |event| Value::Object(event.clone()));
         }
     }
-    Ok(chain)
+    chain
 }
 
 fn chain_in_words(chain: &Value) -> String {
@@ -263,7 +275,10 @@ pub async fn plan(global: &Global, args: &IncidentPlanArgs, out: &Output) -> Res
     let remedies: Vec<String> =
         remedies(&plan).into_iter().map(|(remedy, n)| format!("{} {}", thousands(n), remedy.name())).collect();
     let certainty = scoped.certainty();
-    out.say(&format!("{certainty} {} cells: {}", thousands(plan.rows.len() as u64), remedies.join(", ")));
+    let is_of_something = scoped.radius.direct_actions > 0;
+    let rows = thousands(plan.rows.len() as u64);
+    let found = format!("{certainty} {rows} cells: {}", remedies.join(", "));
+    out.say(if is_of_something { found.as_str() } else { NOTHING_PICKED });
     out.say(&format!("plan SHA-256 {}; check it before you apply it: probity incident plan --check", plan.plan_sha256));
     if let Some(target) = &args.out {
         write(target, &plan, &document, out)?;
@@ -285,8 +300,30 @@ fn write(target: &Path, plan: &Plan, document: &Value, out: &Output) -> Result<(
     }
     fs::create_dir_all(target)
         .map_err(|e| Error::unavailable(format!("cannot make the folder {}", target.display())).because(e))?;
+    let updates = to_csv(plan);
+    check_own(target, &updates)?;
     put(&target.join("plan.json"), &format!("{document}\n"))?;
-    to_csv(plan).iter().try_for_each(|(name, text)| put(&target.join(name), text))
+    updates.iter().try_for_each(|(name, text)| put(&target.join(name), text))
+}
+
+/// Refuses a folder with bulk updates that this plan does not write over: whoever applies the folder would apply them.
+fn check_own(target: &Path, updates: &BTreeMap<String, String>) -> Result<()> {
+    let unreadable =
+        |e: std::io::Error| Error::unavailable(format!("cannot list the folder {}", target.display())).because(e);
+    for entry in fs::read_dir(target).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if path.extension().is_some_and(|extension| extension == "csv") && !updates.contains_key(name) {
+            return Err(Error::new(
+                ErrorKind::Conflict,
+                format!(
+                    "{} is no part of this plan, perhaps of an older one; remove it or name another folder",
+                    path.display()
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Says whether the plan in `file` still holds.
@@ -302,7 +339,12 @@ async fn check(global: &Global, file: &Path, out: &Output) -> Result<Answer> {
     let is_stale = !changed.is_empty() || !written.has_hash_of(&now);
     if is_stale {
         let n = thousands(changed.len() as u64);
-        out.say(&format!("stale: {n} cells are not as the plan says; make a new one"));
+        let what = if changed.is_empty() {
+            "the hash of the plan is not that of its rows".to_owned()
+        } else {
+            format!("{n} cells are not as the plan says")
+        };
+        out.say(&format!("stale: {what}; make a new one"));
         changed.iter().take(SHOWN).try_for_each(|key| out.result(key))?;
         if changed.len() > SHOWN {
             out.say("and more; --json names all");

@@ -26,6 +26,7 @@ pub async fn run(global: &Global, args: &IncidentReportArgs, out: &Output) -> Re
     let record = record::one(&engine, &args.incident).await?;
     let mut account = Account::with_controls(&store, &engine, record).await?.with_items();
     account["report"] = "incident".into();
+    account["is_as_of"] = global.as_of.is_some().into();
     account["checkpoint"] = checkpoint(&store).await?;
     account["holds"] = hold::in_force(&store).await?.iter().map(|hold| hold.words()).collect();
     let report = incident::report(&account, &global.tenant);

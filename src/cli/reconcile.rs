@@ -16,7 +16,7 @@ use super::{Answer, open, session};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::incident::reconcile::{Asked, History, List, Reconciliation, read_tolerance, reconcile};
-use crate::query::blast::read_instant;
+use crate::query::blast::{read_environment, read_instant};
 
 /// Findings of each kind shown to a person; JSON and CSV have more.
 const SHOWN: usize = 20;
@@ -62,7 +62,7 @@ fn asked(args: &IncidentReconcileArgs) -> Result<Asked> {
     if args.agents.iter().any(|id| id.trim().is_empty()) {
         return Err(Error::invalid("--agent names nobody; write the identity as it stands in the history"));
     }
-    let (tolerance, environment) = (read_tolerance(&args.tolerance)?, args.environment.clone());
+    let (tolerance, environment) = (read_tolerance(&args.tolerance)?, read_environment(&args.environment)?);
     Ok(Asked { agents: args.agents.iter().cloned().collect(), from, to, tolerance, environment })
 }
 

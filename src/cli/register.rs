@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::args::{Global, IncidentCloseArgs, IncidentFacts, IncidentIdArgs, IncidentOpenArgs, IncidentUpdateArgs};
-use super::incident::selector;
+use super::incident::{NOTHING_PICKED, selector};
 use super::output::{Output, thousands};
 use super::{Answer, person, session};
 use crate::clock::{HOUR, Micros, rfc3339};
@@ -14,7 +14,7 @@ use crate::incident::clocks::Deadline;
 use crate::incident::record::{self, Record};
 use crate::incident::register::{self, Change, Stated};
 use crate::incident::steps::{Progress, Step};
-use crate::query::blast::{Selector, read_instant};
+use crate::query::blast::{Selector, read_environment, read_instant};
 use crate::report::{format, incident};
 
 /// Causes that are shown; the JSON and the report have more.
@@ -67,6 +67,9 @@ fn say_scope(stated: &Stated, out: &Output) {
         number("/cells"),
         number("/states/still_wrong")
     ));
+    if frozen.scope["direct_actions"] == 0 {
+        out.say(NOTHING_PICKED);
+    }
 }
 
 /// States what has changed of an incident.
@@ -111,7 +114,7 @@ fn changed_selector(record: &Record, args: &IncidentUpdateArgs) -> Result<Option
         selector.to = Some(read_instant(to)?);
     }
     if let Some(environment) = &args.environment {
-        selector.environment = environment.clone();
+        selector.environment = read_environment(environment)?;
     }
     if selector.from.zip(selector.to).is_some_and(|(from, to)| from >= to) {
         return Err(Error::invalid("--from is not before --to; the window holds no instant"));
@@ -187,7 +190,8 @@ fn tell(account: &Account, headline: &str, out: &Output) -> Result<()> {
         _ => {}
     }
     for clock in &account.clocks {
-        out.result(&format!("{:8} {} ({})", clock.clock, format::hours(clock.hours()), clock.title))?;
+        let hours = if clock.is_early() { incident::EARLY.to_owned() } else { format::hours(clock.hours()) };
+        out.result(&format!("{:8} {hours} ({})", clock.clock, clock.title))?;
     }
     account.deadlines.iter().try_for_each(|deadline| out.result(&deadline_in_words(deadline)))
 }

@@ -30,11 +30,16 @@ impl Clock {
         between.filter(|between| *between >= 0).map(|between| between as f64 / HOUR as f64)
     }
 
+    /// Whether its end came before its begin: a breaker may stop a workflow that nobody has complained of yet.
+    pub fn is_early(&self) -> bool {
+        self.from.zip(self.to).is_some_and(|(from, to)| to < from)
+    }
+
     /// As JSON.
     pub fn to_json(&self) -> Value {
         json!({
             "clock": self.clock, "title": self.title, "from": self.from.map(rfc3339), "to": self.to.map(rfc3339),
-            "hours": self.hours(),
+            "hours": self.hours(), "is_early": self.is_early(),
         })
     }
 }
@@ -163,10 +168,13 @@ mod tests {
 
     #[test]
     fn an_unknown_instant_gives_no_hours() {
-        let clock = |from, to| Clock { clock: "c", title: "t", from, to }.hours();
+        let clock = |from, to| Clock { clock: "c", title: "t", from, to };
+        let hours = |from, to| clock(from, to).hours();
         assert_eq!(
-            (clock(Some(0), Some(HOUR / 2)), clock(None, Some(1)), clock(Some(2), Some(1))),
+            (hours(Some(0), Some(HOUR / 2)), hours(None, Some(1)), hours(Some(2), Some(1))),
             (Some(0.5), None, None)
         );
+        let is_early = |from, to| clock(from, to).is_early();
+        assert!(is_early(Some(2), Some(1)) && !is_early(Some(1), Some(1)) && !is_early(None, Some(1)));
     }
 }

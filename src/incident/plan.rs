@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::query::blast::{Selector, read_instant};
 
 /// What of a row tells that its cell has changed.
-const JUDGED: [&str; 6] = ["remedy", "state", "flags", "first_bad_seq", "last_bad_seq", "current_seq"];
+const JUDGED: [&str; 8] =
+    ["remedy", "state", "flags", "first_bad_seq", "last_bad_seq", "current_seq", "restore_value", "current_value"];
 
 /// The plan of `scoped` as JSON, with what is needed to make it again.
 ///
@@ -124,7 +125,11 @@ impl Written {
         let none = || Error::invalid("this is no recovery plan; give the JSON file of `probity incident plan --out`");
         let value: Value = serde_json::from_str(text).map_err(|e| none().because(e))?;
         match value {
-            Value::Object(plan) if plan.contains_key("plan_sha256") && plan.contains_key("rows") => Ok(Self(plan)),
+            Value::Object(plan)
+                if plan.get("rows").is_some_and(Value::is_array) && plan.contains_key("plan_sha256") =>
+            {
+                Ok(Self(plan))
+            }
             _ => Err(none()),
         }
     }
@@ -236,5 +241,10 @@ mod tests {
         now.rows.pop();
         assert_eq!(written.changed(&now).unwrap(), ["crm/lead%2Fx/1/f", "crm/lead%2Fx/2"]);
         assert!(Written::parse("{}").is_err() && written.selector().is_err());
+        assert!(Written::parse("{\"plan_sha256\": \"ab\", \"rows\": 7}").is_err());
+        // The hash tells of the events, not of the values: what is written back is compared itself.
+        let edited = Written::parse(&text.replace("\"restore_value\":\"x\"", "\"restore_value\":\"z\"")).unwrap();
+        assert!(edited.has_hash_of(&plan));
+        assert_eq!(edited.changed(&plan).unwrap(), ["crm/lead%2Fx/1/f"]);
     }
 }

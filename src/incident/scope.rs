@@ -110,7 +110,15 @@ impl Scoped {
             (uncertainty.partial_outcomes, "bad writes that were partial"),
             (uncertainty.uncertain_cells, "cells that a doubtful write may have changed since"),
         ];
-        all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect()
+        let cut = self.cut_at().map(|depth| format!("the spread was followed for {depth} steps only"));
+        let counted = all.into_iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        counted.chain(cut).collect()
+    }
+
+    /// The steps that were asked for, where an action stands at the last of them: what read its writes is left out.
+    fn cut_at(&self) -> Option<u32> {
+        let is_reached = |depth: &u32| self.radius.actions.iter().any(|action| action.depth >= *depth);
+        self.selector.depth.filter(is_reached)
     }
 
     /// Cells in `state`.
@@ -126,6 +134,11 @@ impl Scoped {
     /// Cells whose value no write to the cell brings back: deleted, or irreversible.
     pub fn lost(&self) -> u64 {
         self.cells_in(State::Deleted) + self.cells_in(State::Irreversible)
+    }
+
+    /// Cells that are not right and could be: still wrong, deleted, or nobody knows.
+    pub fn unresolved(&self) -> u64 {
+        [State::StillWrong, State::Deleted, State::Unknown].into_iter().map(|state| self.cells_in(state)).sum()
     }
 
     /// When the first bad write happened.
@@ -208,6 +221,7 @@ impl Scoped {
                 "partial_outcomes": uncertainty.partial_outcomes,
                 "late_events": uncertainty.late_events,
                 "uncertain_cells": uncertainty.uncertain_cells,
+                "cut_at_depth": self.cut_at(),
             },
             "amounts": radius.amounts,
         })
@@ -243,6 +257,7 @@ fn encoded(field: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blast::Action;
 
     #[test]
     fn what_may_hide_records_is_said() {
@@ -259,6 +274,20 @@ mod tests {
         scoped.source_gaps = 2;
         assert_eq!(scoped.certainty(), "at least");
         assert_eq!(scoped.doubts(), ["2 gaps in the numbers that sources gave to their events"]);
+        scoped.selector.depth = Some(1);
+        assert_eq!(scoped.doubts().len(), 1, "the spread ended before");
+        let action = |depth: u32| Action {
+            action_id: depth.to_string(),
+            depth,
+            parent: None,
+            bad_writes: 1,
+            operation: None,
+            permission_level: None,
+            reversibility: None,
+            is_external: false,
+        };
+        scoped.radius.actions = vec![action(0), action(1)];
+        assert_eq!(scoped.doubts()[1], "the spread was followed for 1 steps only");
         assert!(scoped.cells_of("a/b/c").unwrap_err().to_string().contains("not in the set"));
         assert!(scoped.cells_of("a/b").unwrap_err().to_string().contains("system/type/id"));
     }

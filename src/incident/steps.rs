@@ -6,10 +6,14 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use serde_json::{Value, json};
 
 use super::Scoped;
+use super::comparison::{PRODUCTION, each, instant_at, instants, text_at, texts, unreadable};
 use super::record::{Note, Record, Replayed, instant, seq, words};
+use super::scope::quoted;
 use crate::blast::State;
 use crate::clock::{Micros, rfc3339};
 use crate::error::Result;
@@ -30,6 +34,13 @@ pub const STEPS: [(&str, &str); 7] = [
 ];
 /// What a person may state beside the steps: that the authority was told, which meets a deadline of the law.
 pub const NOTIFY_AUTHORITY: &str = "notify_authority";
+/// States that a roll-back has to leave behind, or cannot, in words.
+const TOLD: [(State, &str); 4] = [
+    (State::StillWrong, "still wrong"),
+    (State::Deleted, "deleted"),
+    (State::Unknown, "not known to be right"),
+    (State::Irreversible, "irreversible"),
+];
 /// Numbers of events in one question.
 const ASKED_EVENTS: usize = 1_000;
 
@@ -65,7 +76,7 @@ impl Mark {
 /// What the evidence shows of an incident beside its own events.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
-    /// The first pause of its workflow.
+    /// The first pause of its workflow that still held when it was detected, or came later.
     pub paused: Option<Mark>,
     /// The resumption, where that came last.
     pub resumed: Option<Mark>,
@@ -77,7 +88,7 @@ pub struct Seen {
     pub rolled_back: Option<Mark>,
     /// Roll-backs of affected actions that succeeded.
     pub roll_backs: u64,
-    /// When the last cell was put right, where none is wrong any more.
+    /// When the last cell was put right, where none is wrong, deleted or unknown any more.
     pub recovered_at: Option<Micros>,
     /// Cells that a bad write changed after the pause; none without a pause or a scope.
     pub cells_after_pause: Option<u64>,
@@ -93,7 +104,7 @@ impl Seen {
         seen.look_for_signals(engine, record).await?;
         if let Some(scoped) = scoped {
             seen.look_for_roll_backs(engine, scoped).await?;
-            if scoped.still_wrong() == 0 {
+            if scoped.unresolved() == 0 {
                 seen.recovered_at = recovered_at(engine, scoped).await?;
             }
             if let Some(paused) = &seen.paused {
@@ -104,52 +115,70 @@ impl Seen {
     }
 
     async fn look_for_signals(&mut self, engine: &Engine, record: &Record) -> Result<()> {
+        let environment = record.selector.as_ref().map_or(PRODUCTION, |selector| selector.environment.as_str());
+        // A breaker stops a workflow before anybody knows why: pauses are looked for in all of the past. One of another
+        // environment stops nothing here.
         let sql = format!(
             "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field from events \
-             where event_type in ('workflow.paused', 'workflow.resumed', 'config.changed', 'review.decided') \
-             and environment = 'production' and occurred_at >= timestamp '{}' order by occurred_at, seq",
-            rfc3339(record.since())
+             where (event_type in ('workflow.paused', 'workflow.resumed') and environment = {environment}) \
+             or (event_type in ('config.changed', 'review.decided') and environment in ('{PRODUCTION}', {environment}) \
+             and occurred_at >= timestamp '{since}') order by occurred_at, seq",
+            environment = quoted(environment),
+            since = rfc3339(record.since())
         );
         for row in &rows(&engine.sql(&sql, Limits::default()).await?)? {
-            let is_own = text(row, "incident_id") == record.incident_id
-                || record.workflow.as_deref().is_some_and(|workflow| text(row, "workflow") == workflow);
-            // A pause or a setting that names no workflow is about all of them.
-            let is_about = is_own || (record.workflow.is_some() && text(row, "workflow").is_empty());
-            let mut mark = Mark::of(row);
-            match text(row, "event_type") {
-                "workflow.paused" if is_about => {
-                    self.paused.get_or_insert(mark);
-                    self.resumed = None;
-                }
-                "workflow.resumed" if is_about && self.paused.is_some() => self.resumed = Some(mark),
-                "config.changed" if is_about && self.changed.is_none() => {
-                    mark.note = words(row, "field").map(|field| format!("`{field}` was changed"));
-                    self.changed = Some(mark);
-                }
-                "review.decided" if is_own => self.reviewed = Some(mark),
-                _ => {}
-            }
+            self.take_signal(row, record);
         }
         Ok(())
     }
 
+    fn take_signal(&mut self, row: &Row, record: &Record) {
+        let is_own = text(row, "incident_id") == record.incident_id
+            || record.workflow.as_deref().is_some_and(|workflow| text(row, "workflow") == workflow);
+        // A pause or a setting that names no workflow is about all of them.
+        let is_about = is_own || (record.workflow.is_some() && text(row, "workflow").is_empty());
+        let mut mark = Mark::of(row);
+        match text(row, "event_type") {
+            "workflow.paused" if is_about => {
+                self.paused.get_or_insert(mark);
+                self.resumed = None;
+            }
+            // What was over before the detection was about something else.
+            "workflow.resumed" if is_about && mark.at < record.since() => self.paused = None,
+            "workflow.resumed" if is_about && self.paused.is_some() => self.resumed = Some(mark),
+            "config.changed" if is_about && self.changed.is_none() => {
+                mark.note = words(row, "field").map(|field| format!("`{field}` was changed"));
+                self.changed = Some(mark);
+            }
+            "review.decided" if is_own => self.reviewed = Some(mark),
+            _ => {}
+        }
+    }
+
     async fn look_for_roll_backs(&mut self, engine: &Engine, scoped: &Scoped) -> Result<()> {
         let Some(first) = scoped.first_bad_at() else { return Ok(()) };
-        let environment = scoped.selector.environment.replace('\'', "''");
+        let environment = quoted(&scoped.selector.environment);
         let sql = format!(
             "select seq, occurred_at, actor_id, action_id from events where event_type = 'action.rolled_back' \
-             and outcome = 'succeeded' and environment = '{environment}' and occurred_at >= timestamp '{}' \
-             order by occurred_at, seq",
+             and outcome = 'succeeded' and environment = {environment} and occurred_at >= timestamp '{}'",
             rfc3339(first)
         );
         let actions: HashSet<&str> = scoped.radius.actions.iter().map(|action| action.action_id.as_str()).collect();
-        for row in &rows(&engine.sql(&sql, Limits::default()).await?)? {
-            if actions.contains(text(row, "action_id")) {
+        // As they come: a long log has more roll-backs than an answer has rows.
+        each(engine, &sql, |batch| {
+            let seqs = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(unreadable)?;
+            let (instants, names, ids) = (instants(batch, 1)?, texts(batch, 2)?, texts(batch, 3)?);
+            for row in (0..batch.num_rows()).filter(|row| text_at(&ids, *row).is_some_and(|id| actions.contains(id))) {
+                let (seq, at) = (seqs.value(row), instant_at(&instants, row).unwrap_or_default());
                 self.roll_backs += 1;
-                self.rolled_back = Some(Mark::of(row));
+                if self.rolled_back.as_ref().is_none_or(|last| (last.at, last.seq) < (at, seq)) {
+                    let by = text_at(&names, row).map(str::to_owned);
+                    self.rolled_back = Some(Mark { seq, at, by, note: None });
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -171,7 +200,7 @@ async fn recovered_at(engine: &Engine, scoped: &Scoped) -> Result<Option<Micros>
 /// Cells with a bad write after `paused_at`: of the incident, and of what its predicate picks since, whatever the end
 /// of its window.
 async fn cells_after(engine: &Engine, scoped: &Scoped, paused_at: Micros) -> Result<u64> {
-    let since = Selector { from: Some(paused_at), to: None, ..scoped.selector.clone() };
+    let since = Selector { from: scoped.selector.from.max(Some(paused_at)), to: None, ..scoped.selector.clone() };
     let later = engine.blast_radius(&since).await?.radius;
     let cells = scoped.radius.cells.iter().chain(&later.cells);
     let written = cells.filter(|cell| cell.last_bad_at.is_some_and(|at| at > paused_at));
@@ -285,19 +314,16 @@ fn roll_back(
     let Some(scoped) = scoped.filter(|scoped| !scoped.radius.cells.is_empty()) else {
         return told(record, (step, title), (None, Progress::NotKnown));
     };
-    let (wrong, lost) = (scoped.still_wrong(), scoped.lost());
-    let mut notes = Vec::new();
-    if wrong > 0 {
-        notes.push(format!("{wrong} cells are still wrong"));
+    let is_resolved = scoped.unresolved() == 0;
+    let counted =
+        TOLD.into_iter().map(|(state, words)| (scoped.cells_in(state), words)).filter(|(cells, _)| *cells > 0);
+    let mut notes: Vec<String> = counted.map(|(cells, words)| format!("{cells} cells are {words}")).collect();
+    if !is_resolved {
         notes.extend(stated(record, step).map(|mark| format!("event {} says it is done; the log does not", mark.seq)));
-    }
-    if lost > 0 {
-        notes.push(format!("{lost} cells are deleted or irreversible"));
-    }
-    if wrong == 0 && seen.rolled_back.is_none() {
+    } else if seen.rolled_back.is_none() {
         notes.push("no roll-back was reported: others wrote since, or nothing was changed".to_owned());
     }
-    let state = if wrong == 0 { Progress::Done } else { Progress::Open };
+    let state = if is_resolved { Progress::Done } else { Progress::Open };
     let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     Step { step, title, state, evidence: seen.rolled_back.clone(), is_stated: false, note }
 }

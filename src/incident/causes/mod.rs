@@ -146,7 +146,7 @@ impl Causes {
         for cause in &mut found.causes {
             let (dimension, value, first_bad_at) = (cause.dimension, cause.value.as_str(), cause.first_bad_at);
             cause.change = changes::last(&known, Asked { dimension, value, first_bad_at }, &comparison.workflows);
-            cause.is_selected = scoped.selector.predicate.contains(&quoted(value));
+            cause.is_selected = is_named(&scoped.selector.predicate, dimension, value);
         }
         found.causes.sort_by(Cause::order);
         Ok(found)
@@ -240,6 +240,18 @@ impl Causes {
     }
 }
 
+/// Whether `predicate` names the value, and the column of events that holds values of this kind: an area or a batch
+/// may be called as its workflow is.
+fn is_named(predicate: &str, dimension: &str, value: &str) -> bool {
+    let column = match dimension {
+        "agent" | "executed_by" => "actor_id",
+        "approver" => "reviewer",
+        "source_record" => "inputs",
+        column => column,
+    };
+    predicate.contains(&quoted(value)) && predicate.to_lowercase().contains(column)
+}
+
 fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
@@ -302,6 +314,14 @@ mod tests {
         let v = &found.causes[0];
         assert!((v.evidence - expected).abs() < 1e-12, "{v:?}");
         assert!((v.p_value - 2.0 / 30.0).abs() < 1e-12, "Holm doubles the smaller of two: {v:?}");
+    }
+
+    #[test]
+    fn a_selector_names_a_value_of_a_column_and_not_another_one_that_is_called_so() {
+        let predicate = "WORKFLOW = 'enrichment' and actor_id = 'bot'";
+        assert!(is_named(predicate, "workflow", "enrichment") && is_named(predicate, "agent", "bot"));
+        assert!(!is_named(predicate, "permission_area", "enrichment") && !is_named(predicate, "approver", "bot"));
+        assert!(!is_named(predicate, "workflow", "enrich"));
     }
 
     #[test]

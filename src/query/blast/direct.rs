@@ -127,19 +127,22 @@ fn fill(condition: &mut SqlExpr, at: Micros) {
     });
 }
 
-/// Refuses what says something about more than one event.
+/// Refuses what says something about more than one event, or about the same one now this and now that.
 fn check_scalar(condition: &Expr) -> Result<()> {
     let mut refusal = Ok(());
     let walked = condition.apply(|node| {
-        let name = match node {
-            Expr::AggregateFunction(call) => call.func.name(),
-            Expr::WindowFunction(call) => call.fun.name(),
-            Expr::Unnest(_) => "unnest",
+        let alone = "is an aggregate or makes rows; a predicate is judged for each event alone";
+        let (name, why) = match node {
+            Expr::AggregateFunction(call) => (call.func.name(), alone),
+            Expr::WindowFunction(call) => (call.fun.name(), alone),
+            Expr::Unnest(_) => ("unnest", alone),
+            Expr::ScalarFunction(call) if node.is_volatile_node() => (
+                call.func.name(),
+                "gives another value each time; a predicate picks the same events whenever it is asked",
+            ),
             _ => return Ok(TreeNodeRecursion::Continue),
         };
-        refusal = Err(Error::invalid(format!(
-            "predicate: `{name}` is an aggregate or makes rows; a predicate is judged for each event alone"
-        )));
+        refusal = Err(Error::invalid(format!("predicate: `{name}` {why}")));
         Ok(TreeNodeRecursion::Stop)
     });
     walked.map_err(failure::error)?;

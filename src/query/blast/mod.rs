@@ -23,7 +23,8 @@ use super::window::instant;
 use crate::blast::{Radius, Scope, Trace, Traced};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
-use crate::event::parse;
+use crate::event::columns::Kind;
+use crate::event::{Column, parse};
 use crate::store::snapshot::Snapshot;
 use direct::Direct;
 pub use matching::Matching;
@@ -70,6 +71,19 @@ pub fn read_instant(text: &str) -> Result<Micros> {
     parse::instant(&whole).map_err(|reason| {
         Error::invalid(format!("`{text}` is no instant ({reason}); write 2026-03-01 or 2026-03-01T09:00:00Z"))
     })
+}
+
+/// The environment that `text` names.
+///
+/// # Errors
+/// Invalid, with all of them, for any other text: no event can be of it.
+pub fn read_environment(text: &str) -> Result<String> {
+    match Column::Environment.spec().kind {
+        Kind::Word(known) if !known.contains(&text) => {
+            Err(Error::invalid(format!("environment `{text}` is none of {}", known.join(", "))))
+        }
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// What a selector picked, and what that reached.
@@ -139,6 +153,14 @@ mod tests {
         assert_eq!(day, read_instant("2026-03-01T00:00:00Z").unwrap());
         for bad in ["", "2026-02-30", "2026-03", "soon", "2026-03-01T09:00:00"] {
             assert!(read_instant(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_environment_is_one_that_events_can_have() {
+        assert_eq!(read_environment("shadow").unwrap(), "shadow");
+        for bad in ["", "prod", "Production", "production "] {
+            assert!(read_environment(bad).unwrap_err().to_string().contains("production, shadow, sandbox"), "{bad}");
         }
     }
 

@@ -55,7 +55,8 @@ pub fn contrast(title: &str, names: (&str, &str), rows: &[Contrast]) -> Option<S
             let y = top + i as i32 * ROW + ROW / 2;
             canvas.text((edge, y - LINE / 2), &labels[i], INK, HPos::Right);
             canvas.text((edge, y + LINE / 2), &notes[i], MUTED, HPos::Right);
-            canvas.text((WIDTH - widest(&ends), y), &ends[i], INK, HPos::Left);
+            // A font wider than the one that was measured grows into the gap, and is not cut off.
+            canvas.text((WIDTH, y), &ends[i], INK, HPos::Right);
             let (from, to) = (x(row.whole.min(row.part)), x(row.whole.max(row.part)));
             canvas.rect((from, y - 3), (to.max(from + 1), y + 3), BAND);
             Sign::Tick.paint(canvas, (x(row.whole), y), 4);

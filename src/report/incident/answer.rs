@@ -23,21 +23,6 @@ pub(super) fn answer(account: &Value) -> Section {
         detail: format!("{} cells", format::count(cells)),
         ..Headline::default()
     };
-    let tile = |label: &str, value: Option<u64>, tone: Tone| Tile {
-        label: label.to_owned(),
-        value: value.map_or_else(|| format::NO_DATA.to_owned(), format::count),
-        detail: "cells".to_owned(),
-        status: value.filter(|n| *n > 0).map(|_| Flag::new(tone, label.to_lowercase())),
-        source: String::new(),
-    };
-    let state = |name: &str| number(account, &format!("/scope/states/{name}"));
-    let tiles = vec![
-        tile("Still wrong", state("still_wrong"), Tone::Bad),
-        tile("Overwritten", state("overwritten"), Tone::Watch),
-        tile("Restored", state("restored"), Tone::Good),
-        tile("Lost", number(account, "/lost"), Tone::Bad),
-        tile("Unknown", state("unknown"), Tone::Absent),
-    ];
     let doubts: Vec<String> = list(account, "/doubts")
         .iter()
         .filter_map(Value::as_str)
@@ -48,7 +33,7 @@ pub(super) fn answer(account: &Value) -> Section {
         (_, true) => "The counts are exact: no source has a gap, no event came late, every outcome is known.",
         (_, false) => "The counts are lower bounds, for these reasons:",
     };
-    let mut blocks = vec![Block::Headline(headline), Block::Tiles(tiles), Block::Text(pause(account))];
+    let mut blocks = vec![Block::Headline(headline), Block::Tiles(states(account)), Block::Text(pause(account))];
     blocks.extend(suspect(account).map(Block::Text));
     blocks.push(Block::Text(sure.to_owned()));
     if !doubts.is_empty() {
@@ -56,6 +41,28 @@ pub(super) fn answer(account: &Value) -> Section {
     }
     let question = "How much is affected, how much of it is wrong now, and has it stopped?";
     section("answer", "The answer", question, blocks)
+}
+
+/// The cells by their state; the tiles add up to all of them.
+fn states(account: &Value) -> Vec<Tile> {
+    let tile = |label: &str, value: Option<u64>, (tone, words): (Tone, &str)| Tile {
+        label: label.to_owned(),
+        value: value.map_or_else(|| format::NO_DATA.to_owned(), format::count),
+        detail: "cells".to_owned(),
+        status: value.filter(|n| *n > 0).map(|_| Flag::new(tone, words)),
+        source: String::new(),
+    };
+    let state = |name: &str| number(account, &format!("/scope/states/{name}"));
+    let unchanged =
+        state("no_effect").zip(state("not_applied")).map(|(no_effect, not_applied)| no_effect + not_applied);
+    vec![
+        tile("Still wrong", state("still_wrong"), (Tone::Bad, "the bad value stands")),
+        tile("Overwritten", state("overwritten"), (Tone::Watch, "others wrote since")),
+        tile("Restored", state("restored"), (Tone::Good, "the old value is back")),
+        tile("Lost", number(account, "/lost"), (Tone::Bad, "deleted or irreversible")),
+        tile("Unknown", state("unknown"), (Tone::Watch, "nobody knows what stands")),
+        tile("Never changed", unchanged, (Tone::Plain, "it failed, or had no effect")),
+    ]
 }
 
 /// Whether the workflow stands still, and whether it goes on all the same.
@@ -127,4 +134,23 @@ pub(super) fn course(account: &Value) -> Section {
         source: String::new(),
     };
     section("course", "The course", "When did it happen, and when was what done?", vec![Block::Chart(chart)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_tiles_add_up_to_the_cells() {
+        let states = json!({
+            "not_applied": 1, "no_effect": 2, "irreversible": 4, "deleted": 8, "unknown": 16, "restored": 32,
+            "overwritten": 64, "still_wrong": 128,
+        });
+        let all = states.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>();
+        let tiles = super::states(&json!({"lost": 12, "scope": {"records": 1, "states": states}}));
+        let shown: u64 = tiles.iter().map(|tile| tile.value.parse::<u64>().unwrap()).sum();
+        assert_eq!((shown, tiles.len()), (all, 6));
+        assert!(super::states(&json!({})).iter().all(|tile| tile.value == format::NO_DATA && tile.status.is_none()));
+    }
 }

@@ -54,7 +54,7 @@ fn chart(shown: &[Value]) -> Block {
         part: real(cause, "/share_of_bad").unwrap_or_default(),
         whole: real(cause, "/share_of_all").unwrap_or_default(),
         is_doubtful: cause["is_signal"] != true,
-        end: format!("× {}", format::number(real(cause, "/lift"))),
+        end: format!("× {}", rounded(real(cause, "/lift"))),
     };
     let title = "Shares of the candidates";
     let rows: Vec<Contrast> = shown.iter().map(row).collect();
@@ -68,27 +68,36 @@ fn chart(shown: &[Value]) -> Block {
     })
 }
 
+/// A lift with few digits, for the chart; the table has all of them.
+fn rounded(lift: Option<f64>) -> String {
+    match lift {
+        Some(lift) if lift < 100.0 => format!("{lift:.1}"),
+        Some(lift) => format!("{lift:.0}"),
+        None => format::NO_DATA.to_owned(),
+    }
+}
+
 fn listed(account: &Value, shown: &[Value], all: usize) -> Block {
+    let total = |pointer: &str| number(account, pointer).unwrap_or(0);
+    // The totals once in the heading: beside each count they would push the change off the page.
+    let (bad, whole) = (of("Bad", total("/causes/bad")), of("All", total("/causes/all")));
     let columns = [
         ("Kind", Kind::Text),
         ("Value", Kind::Code),
-        ("Bad", Kind::Count),
-        ("All", Kind::Count),
+        (bad.as_str(), Kind::Count),
+        (whole.as_str(), Kind::Count),
         ("Lift", Kind::Number),
         ("Reading", Kind::Text),
         ("First at work", Kind::Time),
         ("Change before", Kind::Text),
     ];
-    let total = |pointer: &str| number(account, pointer).unwrap_or(0);
-    let (bad, whole) = (total("/causes/bad"), total("/causes/all"));
     let row = |cause: &Value| -> Vec<Cell> {
-        let counted = |name: &str, of: u64| format::of(number(cause, name).unwrap_or(0), of);
         let first = words(cause, "/first_seen_at");
         vec![
             words(cause, "/dimension").replace('_', " ").into(),
             words(cause, "/value").into(),
-            counted("/bad", bad).into(),
-            counted("/all", whole).into(),
+            number(cause, "/bad").into(),
+            number(cause, "/all").into(),
             real(cause, "/lift").into(),
             reading(cause).into(),
             Some(format::date(&first)).filter(|day| !day.is_empty()).into(),
@@ -98,6 +107,10 @@ fn listed(account: &Value, shown: &[Value], all: usize) -> Block {
     let more = all as u64 - shown.len() as u64 + total("/causes/left_out");
     let note = if more > 0 { format!("{} more have less evidence.", format::count(more)) } else { String::new() };
     noted("Candidates", &columns, shown.iter().map(row).collect(), ("", note))
+}
+
+fn of(label: &str, total: u64) -> String {
+    format!("{label}, of {}", format::count(total))
 }
 
 fn reading(cause: &Value) -> Flag {
@@ -127,6 +140,7 @@ fn change(cause: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::super::report;
+    use super::rounded;
     use serde_json::{Value, json};
 
     fn cause(value: &str, is_signal: bool, is_selected: bool) -> Value {
@@ -147,7 +161,14 @@ mod tests {
         for expected in ["the selector names it", "more than chance", "may be chance", before] {
             assert!(html.contains(expected), "{expected}");
         }
+        assert!(html.contains("Bad, of 3<") && html.contains("All, of 10<"));
         assert!(html.contains("First candidate for the cause: rule version r1, in 3\u{a0}of\u{a0}3 bad actions"));
+    }
+
+    #[test]
+    fn a_lift_on_the_chart_has_few_digits() {
+        let words = [Some(25.326), Some(1.04), Some(1234.4), None].map(rounded);
+        assert_eq!(words, ["25.3", "1.0", "1234", "no data"]);
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::document::{Block, Cell, Column, Document, Facts, Kind, Section, Table
 use super::files::Report;
 use super::{format, html};
 
+/// In the place of a time that ended before it began.
+pub const EARLY: &str = "already before";
+
 /// The report of the incident that `account` tells of.
 pub fn report(account: &Value, tenant: &str) -> Report {
     let id = words(account, "/incident_id");
@@ -55,8 +58,12 @@ pub fn headline(account: &Value) -> String {
         Some(records) => {
             let (certainty, cells) = (words(account, "/scope/certainty"), number(account, "/scope/cells"));
             let wrong = number(account, "/scope/states/still_wrong");
+            let beside = [("/lost", "lost"), ("/scope/states/unknown", "unknown")].into_iter();
+            let beside =
+                beside.filter_map(|(pointer, word)| Some((number(account, pointer).filter(|n| *n > 0)?, word)));
+            let beside: String = beside.map(|(n, word)| format!(", {} {word}", format::count(n))).collect();
             format!(
-                "{id} ({state}): {certainty} {} records are affected; {} of {} cells are still wrong",
+                "{id} ({state}): {certainty} {} records are affected; {} of {} cells are still wrong{beside}",
                 format::count(records),
                 format::count(wrong.unwrap_or(0)),
                 format::count(cells.unwrap_or(0))
@@ -66,29 +73,29 @@ pub fn headline(account: &Value) -> String {
 }
 
 /// Text at a JSON pointer; empty where there is none.
-fn words(value: &Value, pointer: &str) -> String {
+pub(super) fn words(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-fn number(value: &Value, pointer: &str) -> Option<u64> {
+pub(super) fn number(value: &Value, pointer: &str) -> Option<u64> {
     value.pointer(pointer).and_then(Value::as_u64)
 }
 
-fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, pointer: &str) -> &'a [Value] {
     value.pointer(pointer).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
-fn real(value: &Value, pointer: &str) -> Option<f64> {
+pub(super) fn real(value: &Value, pointer: &str) -> Option<f64> {
     value.pointer(pointer).and_then(Value::as_f64)
 }
 
 /// A text as a cell; missing where there is none.
-fn cell(value: &Value, pointer: &str) -> Cell {
+pub(super) fn cell(value: &Value, pointer: &str) -> Cell {
     value.pointer(pointer).and_then(Value::as_str).into()
 }
 
 /// An instant without the fraction of its second.
-fn short(instant: &str) -> String {
+pub(super) fn short(instant: &str) -> String {
     match instant.split_once('.') {
         Some((whole, _)) => format!("{whole}Z"),
         None => instant.to_owned(),
@@ -110,6 +117,7 @@ fn facts(account: &Value) -> Vec<(String, String)> {
         ("Selector", "/selector/where"),
         ("Selected from", "/selector/from"),
         ("Selected to", "/selector/to"),
+        ("Environment", "/selector/environment"),
         ("As of", "/at"),
     ];
     let is_instant = |pointer: &str| pointer.ends_with("at") || ["/selector/from", "/selector/to"].contains(&pointer);
@@ -120,6 +128,9 @@ fn facts(account: &Value) -> Vec<(String, String)> {
     let mut facts: Vec<(String, String)> =
         said.into_iter().map(|(label, pointer)| (label.to_owned(), value(pointer))).collect();
     facts.retain(|(_, value)| !value.is_empty());
+    if let Some(depth) = number(account, "/selector/depth") {
+        facts.push(("Spread followed for".to_owned(), format!("{} steps", format::count(depth))));
+    }
     if let Some(size) = number(account, "/size") {
         facts.push(("Ledger size".to_owned(), format!("{} events", format::count(size))));
     }
@@ -141,23 +152,28 @@ fn banner(account: &Value) -> Option<String> {
     Some(said.join(" ")).filter(|said| !said.is_empty())
 }
 
-fn section(id: &str, title: &str, question: &str, blocks: Vec<Block>) -> Section {
+pub(super) fn section(id: &str, title: &str, question: &str, blocks: Vec<Block>) -> Section {
     Section { id: id.to_owned(), title: title.to_owned(), question: question.to_owned(), blocks }
 }
 
-fn table(caption: &str, columns: &[(&str, Kind)], rows: Vec<Vec<Cell>>, empty: &str) -> Block {
+pub(super) fn table(caption: &str, columns: &[(&str, Kind)], rows: Vec<Vec<Cell>>, empty: &str) -> Block {
     noted(caption, columns, rows, (empty, String::new()))
 }
 
 /// A table with what is said in its place where it is empty, and a note below it.
-fn noted(caption: &str, columns: &[(&str, Kind)], rows: Vec<Vec<Cell>>, (empty, note): (&str, String)) -> Block {
+pub(super) fn noted(
+    caption: &str,
+    columns: &[(&str, Kind)],
+    rows: Vec<Vec<Cell>>,
+    (empty, note): (&str, String),
+) -> Block {
     let columns = columns.iter().map(|(label, kind)| Column::new(*label, *kind)).collect();
     let (caption, empty, source) = (caption.to_owned(), empty.to_owned(), String::new());
     Block::Table(Table { caption, columns, rows, empty, note, source })
 }
 
 /// What is said below a list of which `shown` of `all` entries are on the page.
-fn cut(shown: usize, all: usize, what: &str) -> String {
+pub(super) fn cut(shown: usize, all: usize, what: &str) -> String {
     if all <= shown {
         return String::new();
     }
@@ -189,18 +205,23 @@ fn ground(account: &Value) -> Section {
         Block::List(holds.into_iter().map(|hold| format!("Held: {hold}")).collect())
     };
     let question = "What do these numbers stand on, and what keeps their evidence?";
-    section("preservation", "Preservation", question, vec![facts, held])
+    let mut blocks = vec![facts, held];
+    if account["is_as_of"] == true {
+        let words = "Checkpoint and holds are those of the time of writing, whatever the point that was asked for.";
+        blocks.push(Block::Text(words.to_owned()));
+    }
+    section("preservation", "Preservation", question, blocks)
 }
 
 /// The first so many characters of `text`.
-fn brief(text: &str, characters: usize) -> String {
+pub(super) fn brief(text: &str, characters: usize) -> String {
     match text.char_indices().nth(characters) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
 }
 
-fn labelled(label: &str, pairs: Vec<(String, String)>) -> Block {
+pub(super) fn labelled(label: &str, pairs: Vec<(String, String)>) -> Block {
     Block::Facts(Facts { label: label.to_owned(), pairs, ..Facts::default() })
 }
 
@@ -213,9 +234,28 @@ mod tests {
     fn what_is_not_known_is_never_a_number() {
         let account = json!({"incident_id": "i", "state": "draft", "title": "a & b", "scope": null, "steps": []});
         let report = report(&account, "default");
-        assert!(report.headline.contains("not scoped") && report.html.contains("a &amp; b"));
+        assert!(
+            report.headline.contains("not scoped")
+                && !report.html.contains("Environment")
+                && report.html.contains("a &amp; b")
+        );
         assert!(report.html.contains("No pause of the workflow is in the log."));
         assert_eq!((report.name.as_str(), &report.json), ("incident-i", &account));
+    }
+
+    #[test]
+    fn what_cannot_be_right_any_more_and_what_was_not_looked_at_is_said() {
+        let account = json!({
+            "incident_id": "i", "state": "open", "lost": 2,
+            "scope": {"records": 3, "cells": 4, "states": {"still_wrong": 0, "unknown": 1}},
+            "selector": {"where": "true", "environment": "sandbox", "depth": 2},
+            "clocks": [{"title": "detection to pause", "hours": null, "is_early": true}], "is_as_of": true,
+        });
+        let report = report(&account, "default");
+        assert!(report.headline.ends_with("0 of 4 cells are still wrong, 2 lost, 1 unknown"), "{}", report.headline);
+        for expected in ["sandbox", "2 steps", EARLY, "those of the time of writing"] {
+            assert!(report.html.contains(expected), "{expected}");
+        }
     }
 
     #[test]

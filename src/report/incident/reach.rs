@@ -13,8 +13,12 @@ use crate::report::format;
 
 /// Records on the page; the JSON has all.
 const SHOWN_RECORDS: usize = 200;
+/// Cells of these on the page: a record may have thousands of fields.
+const SHOWN_CELLS: usize = 1_000;
 /// Actions with external effects on the page.
 const SHOWN_ACTIONS: usize = 50;
+/// Steps of the spread on the page.
+const SHOWN_STEPS: usize = 50;
 /// Names in one line.
 const SHOWN_NAMES: usize = 20;
 /// Events of one chain that are named.
@@ -25,7 +29,9 @@ pub(super) fn records(account: &Value) -> Section {
     let is_changed = |item: &&Value| !["not_applied", "no_effect"].contains(&words(item, "/state").as_str());
     let mut shown: BTreeSet<String> = BTreeSet::new();
     let mut rows: Vec<Vec<Cell>> = Vec::new();
-    for item in list(account, "/scope/items").iter().filter(is_changed) {
+    let changed: Vec<&Value> = list(account, "/scope/items").iter().filter(is_changed).collect();
+    let mut cells = 0;
+    for item in changed.iter().take(SHOWN_CELLS) {
         let record = key(item);
         if !shown.contains(&record) {
             if shown.len() >= SHOWN_RECORDS {
@@ -34,6 +40,7 @@ pub(super) fn records(account: &Value) -> Section {
             rows.push(vec![Cell::Group(record.clone())]);
             shown.insert(record);
         }
+        cells += 1;
         rows.push(vec![
             words(item, "/field").into(),
             words(item, "/state").replace('_', " ").into(),
@@ -45,7 +52,8 @@ pub(super) fn records(account: &Value) -> Section {
     }
     let columns = ["Field", "State", "Before", "Bad value", "Now", "Written by"].map(|label| (label, Kind::Text));
     let of = number(account, "/scope/records").unwrap_or(0) as usize;
-    let note = cut(shown.len(), of, "records");
+    let notes = [cut(shown.len(), of, "records"), cut(cells, changed.len(), "cells")];
+    let note = notes.into_iter().find(|note| !note.is_empty()).unwrap_or_default();
     let table = noted("Affected records", &columns, rows, ("no record is affected", note));
     section("records", "The records", "Which records, and what stands in them now?", vec![table])
 }
@@ -73,8 +81,11 @@ pub(super) fn spread(account: &Value) -> Section {
     }
     let exposed = list(account, "/scope/exposed");
     if !exposed.is_empty() {
-        let pairs = vec![("records".to_owned(), names(&exposed.iter().map(key).collect::<Vec<_>>()))];
-        blocks.push(labelled("Named by an event that read a wrong value, and not written to since", pairs));
+        let keys: Vec<String> = exposed.iter().map(key).collect();
+        blocks.push(Block::Text(format!(
+            "Exposed, that is named by an event that read a wrong value, without a wrong value of their own: {}.",
+            names(&keys)
+        )));
     }
     section("spread", "The spread", "Who read the wrong values, and wrote on from them?", blocks)
 }
@@ -91,8 +102,11 @@ fn steps(account: &Value) -> Block {
         let names = ["/steps", "/actions", "/writing_actions", "/cells", "/still_wrong"];
         names.into_iter().map(|name| number(step, name).into()).collect()
     };
-    let rows = list(account, "/spread/steps").iter().map(row).collect();
-    noted("From step to step", &columns, rows, ("", "Step 0 are the actions that the selector picks.".to_owned()))
+    let all = list(account, "/spread/steps");
+    let rows = all.iter().take(SHOWN_STEPS).map(row).collect();
+    let cut = cut(SHOWN_STEPS, all.len(), "steps");
+    let note = format!("Step 0 are the actions that the selector picks. {cut}").trim_end().to_owned();
+    noted("From step to step", &columns, rows, ("", note))
 }
 
 fn chains(account: &Value) -> Block {
@@ -104,7 +118,7 @@ fn chains(account: &Value) -> Block {
         let events = list(chain, "/steps");
         let event = |step: &Value| {
             let (seq, role) = (number(step, "/seq").unwrap_or(0), words(step, "/role"));
-            format!("{} {role} by {}", format::count(seq), brief(&words(step, "/action_id"), 40))
+            format!("{seq} {role} by {}", brief(&words(step, "/action_id"), 40))
         };
         let mut told: Vec<String> = events.iter().take(SHOWN_EVENTS).map(event).collect();
         if events.len() > SHOWN_EVENTS {
@@ -228,6 +242,33 @@ mod tests {
         let html = report(&account, "default").html;
         assert!(html.contains("p19 and 5 more") && !html.contains("p20"));
         assert!(!html.contains("secret-key"), "the key of a person says nothing to a reader");
+    }
+
+    #[test]
+    fn a_record_with_more_fields_than_fit_is_cut_and_says_so() {
+        let item = |n: u64| {
+            let field = format!("f{n:04}");
+            json!({"system": "s", "record_type": "t", "record_id": "1", "field": field, "state": "restored"})
+        };
+        let items: Vec<Value> = (0..1_005).map(item).collect();
+        let html = report(&json!({"scope": {"records": 1, "items": items}}), "default").html;
+        assert!(html.contains("f0999") && !html.contains("f1000") && html.contains("first 1,000 of 1,005 cells"));
+    }
+
+    #[test]
+    fn a_spread_of_more_steps_than_fit_is_cut_and_says_so() {
+        let steps: Vec<Value> = (0..60).map(|n| json!({"steps": n, "actions": 1_000 + n})).collect();
+        let account = json!({"scope": {"records": 1, "derived_actions": 59}, "spread": {"steps": steps}});
+        let html = report(&account, "default").html;
+        assert!(html.contains("1,049") && !html.contains("1,050") && html.contains("first 50 of 60 steps"));
+    }
+
+    #[test]
+    fn an_exposed_record_is_named() {
+        let exposed = json!([{"system": "s", "record_type": "t", "record_id": "9"}]);
+        let account = json!({"scope": {"records": 1, "exposed": exposed}});
+        let html = report(&account, "default").html;
+        assert!(html.contains("without a wrong value of their own: s/t/9."), "{html}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{cell, list, number, section, short, table, words};
+use super::{EARLY, cell, list, number, section, short, table, words};
 use crate::report::document::{Block, Cell, Facts, Flag, Kind, Section, Tone};
 use crate::report::format;
 
@@ -50,7 +50,10 @@ fn steps(account: &Value) -> Block {
 }
 
 fn clocks(account: &Value) -> Block {
-    let row = |clock: &Value| -> Vec<Cell> { vec![words(clock, "/title").into(), clock["hours"].as_f64().into()] };
+    let time = |clock: &Value| -> Cell {
+        if clock["is_early"] == true { EARLY.into() } else { clock["hours"].as_f64().into() }
+    };
+    let row = |clock: &Value| -> Vec<Cell> { vec![words(clock, "/title").into(), time(clock)] };
     let columns = [("Clock", Kind::Text), ("Time", Kind::Hours)];
     table("Clocks", &columns, list(account, "/clocks").iter().map(row).collect(), "")
 }
