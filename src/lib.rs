@@ -48,6 +48,7 @@
 //! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
 //! | [`custody`] | erasure of a person, holds, retention: an event first, then the removal | decides nothing for a person |
 //! | [`incident`] | the rules of a policy that open draft incidents, the scope of an incident, its candidate causes, guardrail replays, recovery plans, the register with its steps and deadlines, reconciliation with the history of a system of record | decides nothing for a person, undoes nothing |
+//! | [`review`] | sample reviews: frame, plan, seed, order, marks, the decision and what anybody can verify of it | believes nothing that it can compute, signs for nobody |
 //! | [`report`] | dashboards and answers become pages, JSON, CSV | computes no number |
 //! | [`server`] | a finished page on loopback | no computation |
 //! | [`cli`] | one file per verb; words, results, exit codes | no computation |

@@ -31,6 +31,7 @@ mod receipts;
 mod reconcile;
 mod register;
 mod retention;
+mod review;
 mod review_math;
 mod rotation;
 mod s3;

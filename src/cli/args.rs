@@ -8,10 +8,15 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod incident;
+mod review;
 
 pub use incident::{
     IncidentCloseArgs, IncidentCommand, IncidentFacts, IncidentGuardrailArgs, IncidentIdArgs, IncidentOpenArgs,
     IncidentPlanArgs, IncidentReconcileArgs, IncidentReportArgs, IncidentScopeArgs, IncidentUpdateArgs, WindowArgs,
+};
+pub use review::{
+    Marked, Measured, ReviewCommand, ReviewDecideArgs, ReviewDrawArgs, ReviewIdArgs, ReviewMarkArgs, ReviewPlanArgs,
+    ReviewReportArgs, ReviewVerifyArgs,
 };
 
 /// The evidence engine for AI agents that change business records.
@@ -86,6 +91,9 @@ pub enum Command {
     /// Work on an incident: what bad actions reached, how to recover from it, who has done what about it
     #[command(subcommand)]
     Incident(IncidentCommand),
+    /// Review a sample of what a candidate did, before its workflow runs again or by cadence
+    #[command(subcommand)]
+    Review(ReviewCommand),
     /// Verify the store against its signed ledger, or an evidence pack against a public key
     #[command(subcommand)]
     Verify(VerifyCommand),
@@ -507,7 +515,7 @@ pub struct EraseArgs {
 /// `hold`.
 #[derive(Debug, Args)]
 pub struct HoldArgs {
-    /// Events of this incident
+    /// Events that name this incident, and those of the actions and records that it reached; given alone
     #[arg(long, value_name = "ID", requires = "reason")]
     pub incident: Option<String>,
     /// Events of this workflow

@@ -23,6 +23,8 @@ mod query;
 mod reconcile;
 mod register;
 mod report;
+mod review;
+mod review_sample;
 mod simulate;
 mod verify;
 mod witness;
@@ -46,7 +48,8 @@ use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
 use args::{
-    Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, VerifyCommand, WitnessCommand,
+    Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, ReviewCommand, VerifyCommand,
+    WitnessCommand,
 };
 pub use memory::{give_memory_back, keep_memory};
 use output::Output;
@@ -106,6 +109,9 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
             | Command::Simulate(_)
             | Command::Policy(PolicyCommand::Apply(_))
             | Command::Incident(IncidentCommand::Open(_) | IncidentCommand::Update(_) | IncidentCommand::Close(_))
+            | Command::Review(
+                ReviewCommand::Plan(_) | ReviewCommand::Draw(_) | ReviewCommand::Mark(_) | ReviewCommand::Decide(_)
+            )
             | Command::Witness(_)
             | Command::Key(KeyCommand::Rotate(_))
     );
@@ -136,6 +142,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Incident(IncidentCommand::Report(args)) => incident_report::run(global, args, out).await,
         Command::Incident(IncidentCommand::Reconcile(args)) => reconcile::run(global, args, out).await,
         Command::Incident(IncidentCommand::Guardrail(args)) => guardrail::run(global, args, out).await,
+        Command::Review(command) => review::run(global, command, out).await,
         Command::Verify(VerifyCommand::Store(args)) => verify::store(global, args, out).await,
         Command::Verify(VerifyCommand::Pack(args)) => verify::pack(args, out),
         Command::Verify(VerifyCommand::Proof(args)) => verify::proof(args, out),

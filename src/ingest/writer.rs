@@ -117,7 +117,15 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When the store fails.
     pub async fn state(&mut self, statement: &Draft<'_>) -> Result<i64> {
-        let stated = self.append_statement(statement, Ids::Random).await?;
+        self.state_all(std::slice::from_ref(statement)).await
+    }
+
+    /// As [`Writer::state`], of several statements, all of them or none; gives the place of the first.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn state_all(&mut self, statements: &[Draft<'_>]) -> Result<i64> {
+        let stated = self.append_statements(statements, Ids::Random).await?;
         stated.ok_or_else(|| Error::internal("an event with a random id was there already"))
     }
 
@@ -127,12 +135,12 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When the store fails.
     pub async fn state_once(&mut self, statement: &Draft<'_>) -> Result<Option<i64>> {
-        self.append_statement(statement, Ids::Meant).await
+        self.append_statements(std::slice::from_ref(statement), Ids::Meant).await
     }
 
-    async fn append_statement(&mut self, statement: &Draft<'_>, ids: Ids) -> Result<Option<i64>> {
+    async fn append_statements(&mut self, statements: &[Draft<'_>], ids: Ids) -> Result<Option<i64>> {
         let mut builder = BatchBuilder::default();
-        builder.append(statement);
+        statements.iter().for_each(|statement| builder.append(statement));
         let rows = builder.finish();
         let _queued = self.store.queue("append").await?;
         for _ in 0..APPEND_ATTEMPTS {

@@ -19,3 +19,4 @@ pub mod incident;
 pub mod issued;
 pub mod monthly;
 pub mod period;
+pub mod review;

@@ -11,9 +11,10 @@ use serde_json::{Map, Value, json};
 use super::decide::{Decision, Status};
 use super::frame::Frame;
 use super::ground::Signed;
-use super::plan::planted_hash;
+use super::plan::{Plan, planted_hash};
 use super::record::{Decided, Review, Stated, is_end};
 use super::sample::{Given, Sample};
+use super::seed::Class;
 use crate::analysis::sampler::seed_hash;
 use crate::event::Leaf;
 use crate::ledger::hash::hex;
@@ -146,7 +147,7 @@ pub fn seed(review: &Review, plan_hash: &str, signed: &Signed) -> Check {
         findings.push(format!("the checkpoint of {} events does not cover event {}", seed.size, review.planned.seq));
     }
     match signed {
-        Signed::First { origin, size, root } if (origin, *size, root) != (&seed.origin, seed.size, &seed.root) => {
+        Signed::First { origin, size, root, .. } if (origin, *size, root) != (&seed.origin, seed.size, &seed.root) => {
             findings.push(format!(
                 "the first checkpoint after the plan is of {size} events of {origin} with root {root}, the seed names \
                  {} events of {} with root {}",
@@ -156,9 +157,21 @@ pub fn seed(review: &Review, plan_hash: &str, signed: &Signed) -> Check {
         Signed::Missing => findings.push("no checkpoint was signed after the plan".to_owned()),
         _ => {}
     }
+    findings.extend(class(plan, stated.class, signed));
     let first =
         if matches!(signed, Signed::Unknown) { "; whether it is the first after the plan is not at hand" } else { "" };
     Check::of("seed", format!("SHA-256 {}, from the checkpoint of {} events{first}", seed.hash(), seed.size), findings)
+}
+
+/// What is wrong with the class that the draw states: cosignatures may have come since, but none has gone.
+fn class(plan: &Plan, stated: Class, signed: &Signed) -> Option<String> {
+    let least = Class::of(plan, 0);
+    let is_as_stated = match (least, signed) {
+        (Class::A | Class::B, _) => stated == least,
+        (_, Signed::First { cosigners: 0, .. }) => stated == Class::D,
+        _ => matches!(stated, Class::C | Class::D),
+    };
+    (!is_as_stated).then(|| format!("the draw states class {stated:?}, plan and checkpoint give {least:?}"))
 }
 
 /// The order is the one that the seed gives.

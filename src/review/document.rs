@@ -17,6 +17,7 @@ use super::outputs::Output;
 use super::plan::{Measure, Plan};
 use super::record::{Review, Stated};
 use super::sample::Sample;
+use crate::analysis::fraction::Fraction;
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::query::engine::Engine;
@@ -38,6 +39,7 @@ pub fn of(account: &Account) -> Result<Value> {
         "plan": as_json(plan)?,
         "plan_hash": account.plan_hash,
         "candidate": planned.candidate,
+        "left_out_share": left_out_share(plan),
         "stratum_by": planned.stratum_by,
         "planted_from": as_json(&planned.planted_from)?,
         "authors": planned.authors,
@@ -72,7 +74,14 @@ pub fn status(account: &Account) -> Result<Value> {
     status["workflow"] = review.workflow.clone().into();
     status["state"] = review.state().into();
     status["promise"] = review.plan().promise().into();
+    status["escalated"] = account.sample.iter().flat_map(escalated).collect();
     Ok(status)
+}
+
+/// The items that wait for somebody to say: escalated ones, which count as wrong until then.
+pub fn escalated(sample: &Sample) -> Vec<&str> {
+    let is_escalated = |(_, verdict): &(&String, &Verdict)| verdict.standing == Standing::Escalated;
+    sample.verdicts.iter().filter(is_escalated).map(|(item, _)| item.as_str()).collect()
 }
 
 /// What somebody needs to repeat the review without this program.
@@ -161,6 +170,12 @@ fn ruling(stated: &Stated<super::record::Decided>) -> Result<Value> {
     value["at"] = rfc3339(stated.at).into();
     value["by"] = stated.by.clone().into();
     Ok(value)
+}
+
+/// How much of what the candidate did the frame leaves out.
+fn left_out_share(plan: &Plan) -> Option<f64> {
+    let all = plan.frame.items + plan.frame.left_out;
+    (all > 0).then(|| plan.frame.left_out as f64 / all as f64)
 }
 
 /// How many marks there are, which were taken back, and who cleared what.
@@ -275,8 +290,16 @@ pub fn headline(review: &Review, status: &Status) -> String {
         review.review_id,
         decision.name(),
         review.workflow,
-        alpha.denominator().div_ceil(alpha.numerator().max(1))
+        threshold(*alpha)
     )
+}
+
+/// One over alpha, exactly.
+fn threshold(alpha: Fraction) -> String {
+    match (alpha.denominator(), alpha.numerator()) {
+        (denominator, 1) => denominator.to_string(),
+        (denominator, numerator) => format!("{denominator}/{numerator}"),
+    }
 }
 
 fn as_json(what: &impl serde::Serialize) -> Result<Value> {

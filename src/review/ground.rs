@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::checkpoint::first_after;
+use super::checkpoint::{cosignatures, first_after};
 use super::leaf::{Source, leaves_of};
 use super::packed::Packed;
 use super::record::{quoted, seq};
@@ -43,6 +43,8 @@ pub enum Signed {
         size: u64,
         /// Its root in hexadecimal digits.
         root: String,
+        /// The independent keys that cosigned it.
+        cosigners: usize,
     },
     /// None was signed after the plan.
     Missing,
@@ -127,11 +129,10 @@ impl Ground<'_> {
     /// When the store fails.
     pub async fn signed_after(self, seq: i64) -> Result<Signed> {
         let Self::Evidence(store) = self else { return Ok(Signed::Unknown) };
-        Ok(first_after(store, seq).await?.map_or(Signed::Missing, |sealed| Signed::First {
-            origin: sealed.checkpoint.origin,
-            size: sealed.checkpoint.size,
-            root: hex(&sealed.checkpoint.root),
-        }))
+        let Some(sealed) = first_after(store, seq).await? else { return Ok(Signed::Missing) };
+        let cosigners = cosignatures(store, &sealed).await?;
+        let (origin, size, root) = (sealed.checkpoint.origin, sealed.checkpoint.size, hex(&sealed.checkpoint.root));
+        Ok(Signed::First { origin, size, root, cosigners })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a reviewer sees of an item: the record, the change, why it was proposed, what was read for it.
 //!
-//! In: outputs. Out: one row each, with what the events of its action say last. Invariant: nothing of what other
-//! reviewers said is in it. It judges nothing.
+//! In: outputs. Out: one row each, with what the events of its action say last. Invariant: nothing of what anybody
+//! said of it is in it, whether he decided, labelled or reviewed. It judges nothing.
 
 use std::collections::BTreeMap;
 
@@ -23,6 +23,9 @@ const TOLD: &str = "system, record_type, record_id, field, operation, issue_type
                     confidence, cast(amount as varchar) as amount, currency, inputs, prompt_version, rule_version, \
                     model_version, run_id, batch_id, outcome, error";
 
+/// The events that tell what an agent did; decisions and labels are what others said of it.
+const WORK: &str = "'action.proposed', 'action.evaluated', 'action.executed'";
+
 /// What is to be told of `outputs`, in their order: what the events of each action in `environment` say last.
 ///
 /// # Errors
@@ -32,7 +35,8 @@ pub async fn told(engine: &Engine, environment: &str, outputs: &[&Output]) -> Re
     for part in parts(outputs) {
         let names: Vec<String> = part.iter().map(|output| quoted(&output.action_id)).collect();
         let sql = format!(
-            "select action_id, {TOLD} from events where environment = {} and action_id in ({}) order by event_order",
+            "select action_id, {TOLD} from events where environment = {} and event_type in ({WORK}) and action_id in \
+             ({}) order by event_order",
             quoted(environment),
             names.join(", ")
         );

@@ -13,13 +13,34 @@
 //! | seed, order | `review.drawn` | [`seed::Drawn`] | [`seed`], [`order`] |
 //! | marks | `review.marked`, one an item and reviewer | [`marks::Mark`] | [`marks`], [`tally`] |
 //! | decision | `review.decided` | `{"status": Status, …}` | [`decide`] |
+//!
+//! The rest is where these meet the evidence: [`outputs`] picks the frame over a [`ground`] (the store, or a pack:
+//! [`packed`]), [`record`] reads the events and [`register`] and [`proposal`] write them, [`account`] puts one review
+//! together with its [`checks`], [`verify`] computes all of it again, [`document`] tells it.
 
+pub mod account;
+pub mod checkpoint;
+pub mod checks;
 pub mod decide;
 pub mod design;
+pub mod document;
 pub mod frame;
+pub mod ground;
+pub mod items;
 mod judge;
+pub mod leaf;
 pub mod marks;
 pub mod order;
+pub mod outputs;
+pub mod owner;
+pub mod packed;
 pub mod plan;
+pub mod preconditions;
+pub mod proposal;
+pub mod record;
+pub mod register;
+pub mod sample;
 pub mod seed;
+pub mod sheet;
 pub mod tally;
+pub mod verify;

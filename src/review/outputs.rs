@@ -249,7 +249,7 @@ impl Reading {
         let mut named: Vec<(Leaf, Box<str>, Found)> =
             leaves.into_iter().zip(found).map(|(leaf, (id, found))| (leaf, id, found)).collect();
         // The order of the hashes is that of their hexadecimal digits: places in the frame are places here.
-        named.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        named.sort_unstable_by_key(|named| named.0);
         let item = |(leaf, _, found): &(Leaf, Box<str>, Found)| Item {
             id: hex(leaf),
             stratum: match pick.stratum_by {

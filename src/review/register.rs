@@ -25,6 +25,7 @@ use crate::event::{Cell, Column, Draft};
 use crate::incident;
 use crate::ingest::writer::Writer;
 use crate::ledger::hash::hex;
+use crate::limits::BATCH_EVENTS;
 use crate::query::engine::Engine;
 use crate::store::Store;
 use crate::store::log::Sealed;
@@ -104,7 +105,7 @@ fn sorted(revealed: &[Entropy]) -> Vec<Entropy> {
     entropy
 }
 
-/// States marks of the items of `account`, all of them or none; gives the `seq` of each.
+/// States marks of the items of `account`, none where one of them is refused; gives the `seq` of each.
 ///
 /// # Errors
 /// Invalid when one is of no item, or by nobody whom the plan names; Conflict when the review is not drawn yet or is
@@ -114,7 +115,7 @@ pub async fn mark(store: &Store, account: &Account, markings: &[Marking], by: &s
     check_open(review)?;
     let checked = markings.iter().map(|marking| checked(account, marking, by)).collect::<Result<Vec<Marking>>>()?;
     let mut writer = Writer::new(store);
-    let mut seqs = Vec::with_capacity(checked.len());
+    let mut events = Vec::with_capacity(checked.len());
     for Marking { mark, reviewer, opened_at, comment } in checked {
         let mut event = About::of(review).statement(&writer, MARKED, (by, as_json(&mark)?));
         event.set_text(Column::Reviewer, reviewer.unwrap_or_else(|| by.to_owned()));
@@ -124,7 +125,12 @@ pub async fn mark(store: &Store, account: &Account, markings: &[Marking], by: &s
         if let Some(comment) = comment {
             event.set_text(Column::Comment, comment);
         }
-        seqs.push(writer.state(&event).await?);
+        events.push(event);
+    }
+    let mut seqs = Vec::with_capacity(events.len());
+    for part in events.chunks(BATCH_EVENTS) {
+        let first = writer.state_all(part).await?;
+        seqs.extend(first..first + part.len() as i64);
     }
     Ok(seqs)
 }

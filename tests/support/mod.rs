@@ -106,7 +106,8 @@ pub async fn seeded<F: Future<Output = ()> + Send + 'static>(seeds: u64, test: f
 pub async fn restate(location: &Location, file: &DataFile, bytes: Vec<u8>) {
     let sizes = (format!("\"size\":{}", file.bytes), format!("\"size\":{}", bytes.len()));
     location.objects.put(&file.path, bytes.into()).await.unwrap();
-    let log = Path::from("store/tenants/default/events/_delta_log");
+    let (tenant, _) = file.path.as_ref().split_once("/events/").unwrap();
+    let log = Path::from(format!("{tenant}/events/_delta_log"));
     let commits: Vec<Path> =
         location.objects.list(Some(&log)).map_ok(|meta| meta.location).try_collect().await.unwrap();
     for commit in commits {

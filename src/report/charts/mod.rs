@@ -2,7 +2,8 @@
 //! more than by chance?), [`multiples`] (which of several rates is moving?), [`bars`] (which kinds are
 //! frequent?), [`mix`] (how does a whole divide?), [`columns`] (how much was there, and how much of it
 //! mattered?), [`reliability`] (is confidence worth its name?), [`forest`] (which value differs from the line
-//! of reference by more than chance?), [`contrast`] (what is more frequent in a part than in the whole?).
+//! of reference by more than chance?), [`contrast`] (what is more frequent in a part than in the whole?),
+//! [`evidence`] (how strong has it become, and is that enough?).
 //!
 //! In: counts and fractions with their labels. Out: an [`Svg`](super::document::Svg) with its title and a
 //! description of the data, which takes font and dark colours from the page's style sheet; none when there is
@@ -11,6 +12,7 @@
 
 mod columns;
 mod contrast;
+mod evidence;
 mod forest;
 mod multiples;
 mod parts;
@@ -26,6 +28,7 @@ use super::format::{self, SMALL_SAMPLE};
 pub use super::canvas::Scale;
 pub use columns::{Pair, columns};
 pub use contrast::{Contrast, contrast};
+pub use evidence::{Goal, Step, evidence};
 pub use forest::{Forest, Line, Stretch, forest};
 pub use multiples::{Series, multiples};
 pub use parts::{Bar, bars, mix};

@@ -1,0 +1,182 @@
+//! The frame, the seed and the items of a review.
+//!
+//! In: the document of a review. Out: two sections. Invariant: what was left out and who could have chosen the sample
+//! stand beside what was drawn.
+
+use serde_json::Value;
+
+use super::{counted, texts};
+use crate::report::document::{Block, Cell, Flag, Kind, Section, Tone};
+use crate::report::format;
+use crate::report::incident::{brief, cell, cut, labelled, list, noted, number, real, section, words};
+
+/// Items on the page; the JSON has more.
+const SHOWN: usize = 200;
+/// Characters of a value.
+const VALUE: usize = 60;
+
+/// What was judged, and how the sample of it was drawn.
+pub(super) fn sample(document: &Value) -> Section {
+    let said = |pointer: &str| words(document, pointer);
+    let (items, left_out) = (number(document, "/plan/frame/items"), number(document, "/plan/frame/left_out"));
+    let share = items.zip(left_out).map(|(items, left_out)| {
+        let share = format::percent(real(document, "/left_out_share"));
+        format!("{}, {share}", format::of(left_out, items + left_out))
+    });
+    let frame = vec![
+        ("candidate", said("/candidate")),
+        ("narrowed to", said("/plan/frame/predicate")),
+        ("environment", said("/plan/frame/environment")),
+        ("as of", format!("{} events", counted(document, "/plan/frame/size"))),
+        ("outputs", counted(document, "/plan/frame/items")),
+        ("left out of the candidate", share.unwrap_or_default()),
+        ("strata by", said("/stratum_by")),
+        ("planted from", said("/planted_from/predicate")),
+        ("frame SHA-256", said("/plan/frame/frame_hash")),
+    ];
+    let plan = vec![
+        ("claim", claim(document)),
+        ("alpha of all attempts", said("/plan/alpha")),
+        ("alpha of this test", said("/status/alpha")),
+        ("procedure", said("/plan/procedure")),
+        ("most items", counted(document, "/plan/most_items")),
+        ("planned", stated(document, "/planned")),
+        ("plan hash", said("/plan_hash")),
+    ];
+    let blocks = vec![labelled("Frame", kept(frame)), labelled("Plan", kept(plan)), seed(document)];
+    section("sample", "The sample", "What was judged, and who could have chosen the sample?", blocks)
+}
+
+/// The pairs that say something.
+fn kept(pairs: Vec<(&str, String)>) -> Vec<(String, String)> {
+    pairs.into_iter().filter(|(_, value)| !value.is_empty()).map(|(label, value)| (label.to_owned(), value)).collect()
+}
+
+fn claim(document: &Value) -> String {
+    let of = match words(document, "/plan/claim/of").as_str() {
+        "each_stratum" => "in each stratum",
+        "value" => "of the value at stake",
+        _ => "of all outputs",
+    };
+    format!("error rate below {} {of}", words(document, "/plan/claim/below"))
+}
+
+/// Event, instant and person of a statement; empty where there is none.
+pub(super) fn stated(document: &Value, pointer: &str) -> String {
+    let Some(mark) = document.pointer(pointer).filter(|mark| mark.is_object()) else { return String::new() };
+    let at = format::instant(&words(mark, "/at"));
+    format!("event {} by {}, {at}", number(mark, "/seq").unwrap_or(0), words(mark, "/by"))
+}
+
+fn seed(document: &Value) -> Block {
+    if document.pointer("/seed").is_none_or(Value::is_null) {
+        return Block::Text("Nothing is drawn yet.".to_owned());
+    }
+    let said = |pointer: &str| words(document, pointer);
+    let mut pairs = vec![
+        ("class", format!("{}: {}", said("/seed/class"), said("/class_means"))),
+        ("drawn", stated(document, "/drawn")),
+        ("checkpoint", format!("{} events of {}", counted(document, "/seed/seed/size"), said("/seed/seed/origin"))),
+        ("its root", said("/seed/seed/root")),
+        ("seed SHA-256", said("/seed/seed_hash")),
+        ("order SHA-256", said("/seed/order_hash")),
+    ];
+    let entropy: Vec<String> = list(document, "/seed/seed/entropy")
+        .iter()
+        .map(|part| format!("{} {}", words(part, "/kind"), words(part, "/hex")))
+        .collect();
+    pairs.push(("revealed", entropy.join(", ")));
+    labelled("Seed", kept(pairs))
+}
+
+/// What reviewers were shown, and how it stands.
+pub(super) fn items(document: &Value) -> Section {
+    let all = list(document, "/items");
+    let shown = &all[..all.len().min(SHOWN)];
+    let columns = [
+        ("Turn", Kind::Count),
+        ("Stratum", Kind::Text),
+        ("Record", Kind::Text),
+        ("Field", Kind::Text),
+        ("Before", Kind::Text),
+        ("Proposed", Kind::Text),
+        ("Value", Kind::Text),
+        ("Stands", Kind::Text),
+        ("Wrong amount", Kind::Text),
+        ("Reviewers", Kind::Text),
+        ("Event", Kind::Count),
+        ("Item", Kind::Code),
+    ];
+    let rows = shown.iter().map(item).collect();
+    let note = cut(shown.len(), all.len(), "items");
+    let question = "What was judged, and what was found? Items that are not correct come first.";
+    section("items", "The items", question, vec![noted("Items reviewed", &columns, rows, ("none yet", note))])
+}
+
+fn item(item: &Value) -> Vec<Cell> {
+    let value = |pointer: &str| {
+        let text = item.pointer(pointer).and_then(Value::as_str);
+        text.map(|text| brief(text, VALUE))
+    };
+    let record = ["/system", "/record_type", "/record_id"].map(|part| words(item, part));
+    let record = if record.iter().all(String::is_empty) { None } else { Some(record.join("/")) };
+    vec![
+        number(item, "/turn").into(),
+        cell(item, "/stratum"),
+        record.into(),
+        cell(item, "/field"),
+        value("/old_value").into(),
+        value("/new_value").into(),
+        cell(item, "/weight"),
+        standing(&words(item, "/standing")).into(),
+        cell(item, "/wrong_amount"),
+        Some(texts(item, "/reviewers").join(", ")).filter(|names| !names.is_empty()).into(),
+        number(item, "/seq").into(),
+        words(item, "/item").chars().take(16).collect::<String>().into(),
+    ]
+}
+
+fn standing(standing: &str) -> Flag {
+    let tone = match standing {
+        "correct" => Tone::Good,
+        "incorrect" | "without_evidence" => Tone::Bad,
+        "escalated" => Tone::Watch,
+        _ => Tone::Absent,
+    };
+    Flag::new(tone, standing.replace('_', " "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::report;
+    use super::super::testing::document;
+
+    #[test]
+    fn what_was_left_out_and_who_could_choose_the_sample_are_told() {
+        let mut drawn = document("EXTEND");
+        assert!(report(&drawn, "default").html.contains("Nothing is drawn yet."));
+        drawn["seed"] = json!({"class": "D", "seed_hash": "a", "order_hash": "b",
+            "seed": {"origin": "log", "size": 701, "root": "c"}});
+        drawn["class_means"] = "a checkpoint alone".into();
+        let html = report(&drawn, "default").html;
+        for expected in ["50\u{a0}of\u{a0}250, 20.0\u{a0}%", "D: a checkpoint alone", "701 events of log", "below 1/20"]
+        {
+            assert!(html.contains(expected), "{expected}");
+        }
+    }
+
+    #[test]
+    fn no_more_items_than_the_page_holds_and_it_says_so() {
+        let item = |turn: usize| {
+            json!({"turn": turn, "system": "s", "record_type": "t", "standing": "correct",
+            "record_id": format!("{turn:03}"), "old_value": "x".repeat(90), "reviewers": ["rita", "ron"]})
+        };
+        let mut many = document("EXTEND");
+        many["items"] = (1..=250).map(item).collect::<Vec<Value>>().into();
+        let html = report(&many, "default").html;
+        assert!(html.contains("s/t/200") && !html.contains("s/t/201") && html.contains("200 of 250 items"));
+        assert!(html.contains("rita, ron") && html.contains(&format!("{}…", "x".repeat(60))));
+    }
+}
