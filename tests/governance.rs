@@ -72,6 +72,10 @@ fn a_policy_that_cannot_be_judged_by_is_refused_with_the_place() {
     write(dir.path(), "x.toml", &policy("1", "2026-01-01T00:00:00Z", rule));
     let refused = run(dir.path(), &["policy", "apply", "x.toml"]).ended(2);
     assert!(refused.err.contains("`no_such` does not exist"), "{}", refused.err);
+    let deadline = "[[deadline]]\nclass = \"c\"\nnotify = \"owner\"\narticle = \"a\"\nasks = \"b\"\n";
+    write(dir.path(), "x.toml", &policy("1", "2026-01-01T00:00:00Z", deadline));
+    let refused = run(dir.path(), &["policy", "apply", "x.toml"]).ended(2);
+    assert!(refused.err.contains("[[deadline]] number 1: it needs `hours` or `days`"), "{}", refused.err);
 }
 
 #[test]

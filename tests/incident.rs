@@ -238,6 +238,75 @@ async fn cells_join_with_everything_else() {
     assert_eq!(engine.sql(none, Limits::default()).await.unwrap().rows(), 0);
 }
 
+#[tokio::test]
+async fn sql_names_environment_and_depth_of_a_blast_radius() {
+    let store = memory().await;
+    let sandbox = event("4", 3).replace("\"workflow\"", "\"environment\":\"sandbox\",\"workflow\"");
+    let lines =
+        [event("1", 0), reading(&event("2", 1), "r1", None), reading(&event("3", 2), "r2", Some("owner")), sandbox];
+    ingest(&store, lines.join("\n")).await;
+    let engine = engine(&store, None).await;
+    let cells = async |more: &str| {
+        let sql =
+            format!("select record_id from blast_radius('action_id in (''a1'', ''a4'')'{more}) order by record_id");
+        let found = rows(&engine.sql(&sql, Limits::default()).await.unwrap()).unwrap();
+        found.iter().map(|row| text(row, "record_id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(cells("").await, ["r1", "r2", "r3"]);
+    assert_eq!(cells(", null, null, null, null").await, ["r1", "r2", "r3"]);
+    assert_eq!(cells(", null, null, 'production', 1").await, ["r1", "r2"]);
+    assert_eq!(cells(", null, '2026-02-01', null, 0").await, ["r1"]);
+    assert_eq!(cells(", null, null, 'sandbox'").await, ["r4"]);
+    for (more, why) in [
+        (", null, null, 'prod'", "production, shadow, sandbox"),
+        (", null, null, 1", "takes constants"),
+        (", null, null, null, '1'", "no whole number"),
+        (", null, null, null, 4294967296", "no whole number"),
+        (", null, null, null, 1, 1", "takes constants"),
+    ] {
+        let sql = format!("select * from blast_radius('true'{more})");
+        let err = engine.sql(&sql, Limits::default()).await.map(drop).expect_err(more).to_string();
+        assert!(err.contains(why), "{more}: {err}");
+    }
+}
+
+/// `event` that read the record `crm/lead/{record}`, or its `field`.
+fn reading(event: &str, record: &str, field: Option<&str>) -> String {
+    let field = field.map_or_else(String::new, |field| format!(",\"field\":\"{field}\""));
+    let input = format!("{{\"system\":\"crm\",\"record_type\":\"lead\",\"record_id\":\"{record}\"{field}}}");
+    event.replace("\"outcome\"", &format!("\"inputs\":[{input}],\"outcome\""))
+}
+
+/// A bad source record is a selector as any other: what read it is direct, whatever wrote it.
+#[test]
+fn a_record_that_was_read_picks_the_actions_that_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let lines = [
+        event("1", 0),
+        reading(&event("2", 1), "L-1", None),
+        reading(&event("3", 2), "L-1", Some("owner")),
+        reading(&event("4", 3), "L-2", Some("owner")),
+    ];
+    run_with(dir, &["ingest", "-"], lines.join("\n").as_bytes()).ended(0);
+    let records = |predicate: &str| {
+        let found = run(dir, &["incident", "scope", "--where", predicate, "--json"]).ended(0).json();
+        let items = found["items"].as_array().unwrap();
+        let mut ids: Vec<String> = items.iter().map(|item| item["record_id"].as_str().unwrap().to_owned()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(records("reads(inputs, 'crm', 'lead', 'L-1')"), ["r2", "r3"]);
+    assert_eq!(records("reads(inputs, 'crm', 'lead', 'L-1', 'phone')"), ["r2"]);
+    assert_eq!(records("reads(inputs, null, null, 'L-2')"), ["r4"]);
+    let unread = "select record_id from events where record_id is not null and not reads(inputs, null, null, null)";
+    let unread = run(dir, &["query", unread, "--json"]).ended(0).json();
+    assert_eq!(unread["rows"], serde_json::json!([["r1"]]), "without inputs it is false, not unknown");
+    assert!(run(dir, &["queries"]).ended(0).out.contains("reads(inputs, system, record_type, record_id [, field])"));
+    let typed = run(dir, &["incident", "scope", "--where", "reads(inputs, 'crm', 'lead', 1)"]).ended(2).err;
+    assert!(typed.contains("expected text"), "{typed}");
+}
+
 fn scoped(dir: &Path) -> Value {
     run(dir, &["incident", "scope", "--where", "action_id = 'a1'", "--json"]).ended(0).json()
 }

@@ -151,6 +151,105 @@ fn each_class_has_its_deadline_from_when_the_organisation_was_aware() {
     assert_eq!(show(dir, &id)["deadlines"], json!([]));
 }
 
+/// A bound that was wrong could be moved and never taken away; how far the spread is followed was fixed at the opening.
+#[test]
+fn what_bounds_a_scope_can_be_set_and_taken_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    let reading = |id: &str, minute: i64, record: &str| {
+        let input = format!("{{\"system\":\"crm\",\"record_type\":\"lead\",\"record_id\":\"{record}\"}}");
+        event(id, minute).replace("\"outcome\"", &format!("\"inputs\":[{input}],\"outcome\""))
+    };
+    let lines = [event("1", 0), reading("2", 1, "r1"), reading("3", 2, "r2")].join("\n");
+    run_with(dir, &["ingest", "-"], lines.as_bytes()).ended(0);
+    let open = ["incident", "open", "--title", "t", "--where", "action_id = 'a1'", "--to", "2026-01-01T00:00:30Z"];
+    let opened = run(dir, &[&open[..], &["--by", "ann", "--json"]].concat()).ended(0).json();
+    let id = id_of(&opened);
+    let updated = |parts: &[&str]| {
+        let update = ["incident", "update", &id, "--by", "ann", "--json"];
+        run(dir, &[&update[..], parts].concat()).ended(0).json()["scope"]["records"].clone()
+    };
+    assert_eq!(opened["scope"]["records"], 3);
+    assert_eq!(updated(&["--depth", "1"]), 2);
+    assert_eq!(show(dir, &id)["selector"]["depth"], 1);
+    assert_eq!(updated(&["--depth", ""]), 3);
+    let empty = run(dir, &["incident", "update", &id, "--from", "2026-01-01T00:10:00Z"]).ended(2).err;
+    assert!(empty.contains("holds no instant"), "{empty}");
+    assert_eq!(updated(&["--from", "2026-01-01T00:10:00Z", "--to", ""]), 0);
+    assert_eq!(updated(&["--from", ""]), 3);
+    let selector = show(dir, &id)["selector"].clone();
+    assert_eq!([&selector["from"], &selector["to"], &selector["depth"]], [&Value::Null; 3]);
+    for wrong in ["-1", "two", "4294967296"] {
+        let depth = format!("--depth={wrong}");
+        let refused = run(dir, &["incident", "update", &id, &depth]).ended(2).err;
+        assert!(refused.contains("no whole number of steps"), "{refused}");
+    }
+}
+
+/// A policy with a deadline for each class: hours or days, and whom to tell.
+fn apply_deadlines(dir: &Path, (version, since): (&str, &str), deadlines: &[(&str, &str, &str)]) {
+    let mut text = format!("version = \"{version}\"\neffective_from = {since}\n");
+    for (class, span, notify) in deadlines {
+        text.push_str(&format!("[[deadline]]\nclass = \"{class}\"\n{span}\nnotify = \"{notify}\"\n"));
+        text.push_str(&format!("article = \"house rule {class}\"\nasks = \"tell the {notify}\"\n"));
+    }
+    std::fs::write(dir.join("p.toml"), text).unwrap();
+    run(dir, &["policy", "apply", "p.toml", "--by", "owner"]).ended(0);
+}
+
+#[test]
+fn the_policy_in_force_at_the_detection_sets_deadlines_beside_the_law() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    store(dir);
+    let set = [("personal_data", "hours = 4", "owner"), ("death", "days = 1", "authority")];
+    apply_deadlines(dir, ("set", "2025-01-01T00:00:00Z"), &set);
+    // What came into force after the detection judges nothing that was detected before.
+    apply_deadlines(dir, ("later", "2026-01-01T01:30:00Z"), &[("personal_data", "hours = 1", "authority")]);
+    let of = |class: &str| {
+        let deadlines = show(dir, &id_of(&opened(dir, &["--class", class])))["deadlines"].clone();
+        let facts = |d: &Value| json!([d["notify"], d["hours"], d["policy_version"], d["due_at"]]);
+        deadlines.as_array().unwrap().iter().map(facts).collect::<Vec<_>>()
+    };
+    let law = json!(["authority", 72, null, "2026-01-04T02:00:00.000000Z"]);
+    assert_eq!(of("personal_data"), [law, json!(["owner", 4, "set", "2026-01-01T06:00:00.000000Z"])]);
+    assert_eq!(of("death"), [json!(["authority", 24, "set", "2026-01-02T02:00:00.000000Z"])]);
+    assert_eq!(of("quality"), Vec::<Value>::new());
+    let rules = "select name, principal, hours, words from policy_rules where kind = 'deadline' and version = 'set' \
+                 order by position";
+    assert_eq!(
+        run(dir, &["query", rules, "--json"]).ended(0).json()["rows"],
+        json!([
+            ["personal_data", "owner", 4.0, "house rule personal_data: tell the owner"],
+            ["death", "authority", 24.0, "house rule death: tell the authority"]
+        ])
+    );
+}
+
+#[test]
+fn a_deadline_for_the_owner_is_met_by_the_step_that_tells_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    store(dir);
+    let set = [("quality", "days = 36525", "owner"), ("operation", "hours = 1", "owner")];
+    apply_deadlines(dir, ("set", "2025-01-01T00:00:00Z"), &set);
+    let [slow, fast] = ["quality", "operation"].map(|class| id_of(&opened(dir, &["--class", class])));
+    let words = |id: &str| run(dir, &["incident", "show", id]).ended(0).out;
+    assert!(words(&slow).contains("house rule quality (policy `set`): tell the owner; due 2126-"), "{}", words(&slow));
+    assert!(words(&slow).contains(", running") && words(&fast).contains(", PASSED"));
+    for id in [&slow, &fast] {
+        run(dir, &["incident", "update", id, "--step", "notify_authority", "--by", "cy"]).ended(0);
+        assert_eq!(show(dir, id)["deadlines"][0]["notified_at"], Value::Null, "the authority is not the owner");
+        run(dir, &["incident", "update", id, "--step", "notify_owner", "--by", "cy"]).ended(0);
+    }
+    assert!(words(&slow).contains(", told in time") && words(&fast).contains(", told late"));
+    run(dir, &["incident", "report", &fast, "--out", "out"]).ended(0);
+    let html = std::fs::read_to_string(dir.join("out").join(format!("incident-{fast}.html"))).unwrap();
+    for expected in ["house rule operation, policy set", "tell the owner", "told late", "A deadline has passed"] {
+        assert!(html.contains(expected), "the page lacks {expected}");
+    }
+}
+
 #[test]
 fn writes_after_the_pause_are_told_whatever_the_end_of_the_window() {
     let folder = tempfile::tempdir().unwrap();
@@ -210,6 +309,31 @@ fn nothing_is_rolled_back_while_a_cell_is_deleted_or_unknown() {
     run_with(dir, &["ingest", "-"], [undone("1", 240), undone("2", 300)].join("\n").as_bytes()).ended(0);
     let account = show(dir, &id);
     assert_eq!((&step(&account, "roll_back")["state"], clock(&account, "recover")), (&"done".into(), json!(4.0)));
+}
+
+#[test]
+fn roll_backs_are_counted_by_the_plan_that_they_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path();
+    store(dir);
+    let id = id_of(&opened(dir, &[]));
+    assert_eq!((&show(dir, &id)["roll_backs"], &show(dir, &id)["roll_backs_by_plan"]), (&0.into(), &json!({})));
+    let plan = ["incident", "plan", "--where", "action_id in ('a1', 'a2')", "--json"];
+    let plan = run(dir, &plan).ended(0).json()["plan_sha256"].as_str().unwrap().to_owned();
+    let by = |reference: &str, event: String| {
+        event.replace("\"outcome\"", &format!("\"rollback_ref\":\"{reference}\",\"outcome\""))
+    };
+    // Words on how to undo something are no plan, and what rolls back another action is not about this incident.
+    let lines = [by(&plan, undone("1", 240)), by("undo by hand", undone("2", 300)), by(&plan, undone("3", 300))];
+    run_with(dir, &["ingest", "-"], lines.join("\n").as_bytes()).ended(0);
+    let account = show(dir, &id);
+    assert_eq!((&account["roll_backs"], &account["roll_backs_by_plan"]), (&2.into(), &json!({ plan.as_str(): 1 })));
+    assert_eq!(step(&account, "roll_back")["note"], "1 of 2 roll-backs name a recovery plan");
+    let words = run(dir, &["incident", "show", &id]).ended(0).out;
+    assert!(words.contains(&format!("1 roll-backs name the plan {plan}")), "{words}");
+    run(dir, &["incident", "report", &id, "--out", "out"]).ended(0);
+    let html = std::fs::read_to_string(dir.join("out").join(format!("incident-{id}.html"))).unwrap();
+    assert!(html.replace('\u{a0}', " ").contains(&format!("1 of 2 roll-backs name {plan}")));
 }
 
 #[test]

@@ -7,7 +7,8 @@
 --           kind            utf8           setting, approval_level, review_level, workflow, agent,
 --                                          allowed_field, blocked_field, permission,
 --                                          approval_required, approver, threshold, owner, prohibited,
---                                          segment, processor, incident_rule or artefact
+--                                          segment, processor, incident_rule, deadline
+--                                          or artefact
 --           position        int64          order in the document within its kind, from 0
 --           name            utf8
 --           workflow        utf8           this and the next six: null = any
@@ -18,7 +19,8 @@
 --           operation       utf8
 --           issue_type      utf8
 --           level           int64
---           principal       utf8           identity of an agent, reviewer or owner; * = any
+--           principal       utf8           identity of an agent, reviewer or owner; * = any;
+--                                          of a deadline whom it tells: authority or owner
 --           amount          decimal(18,2)
 --           currency        utf8
 --           number          float64

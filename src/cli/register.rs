@@ -19,6 +19,8 @@ use crate::report::{format, incident};
 
 /// Causes that are shown; the JSON and the report have more.
 const SHOWN_CAUSES: usize = 3;
+/// Plans that roll-backs name and that are shown; the JSON has all.
+const SHOWN_PLANS: usize = 3;
 
 /// The part of a change that opening and updating share.
 fn change(facts: &IncidentFacts) -> Result<Change> {
@@ -93,8 +95,8 @@ pub async fn update(global: &Global, args: &IncidentUpdateArgs, out: &Output) ->
 
 /// The selector with what `args` give of it; none when they give nothing.
 fn changed_selector(record: &Record, args: &IncidentUpdateArgs) -> Result<Option<Selector>> {
-    let is_given = [&args.predicate, &args.from, &args.to, &args.environment].into_iter().any(|part| part.is_some());
-    if !is_given {
+    let parts = [&args.predicate, &args.from, &args.to, &args.environment, &args.depth];
+    if parts.into_iter().all(|part| part.is_none()) {
         return Ok(None);
     }
     let mut selector = match (&record.selector, &args.predicate) {
@@ -108,18 +110,32 @@ fn changed_selector(record: &Record, args: &IncidentUpdateArgs) -> Result<Option
         }
     };
     if let Some(from) = &args.from {
-        selector.from = Some(read_instant(from)?);
+        selector.from = unless_empty(from, read_instant)?;
     }
     if let Some(to) = &args.to {
-        selector.to = Some(read_instant(to)?);
+        selector.to = unless_empty(to, read_instant)?;
     }
     if let Some(environment) = &args.environment {
         selector.environment = read_environment(environment)?;
+    }
+    if let Some(depth) = &args.depth {
+        selector.depth = unless_empty(depth, read_steps)?;
     }
     if selector.from.zip(selector.to).is_some_and(|(from, to)| from >= to) {
         return Err(Error::invalid("--from is not before --to; the window holds no instant"));
     }
     Ok(Some(selector))
+}
+
+/// What `text` says; none where it is empty, which takes back what was said before.
+fn unless_empty<T>(text: &str, read: fn(&str) -> Result<T>) -> Result<Option<T>> {
+    if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+}
+
+fn read_steps(text: &str) -> Result<u32> {
+    text.parse().map_err(|_| {
+        Error::invalid(format!("--depth `{text}` is no whole number of steps; write 2, or \"\" to follow the spread"))
+    })
 }
 
 /// Closes an incident.
@@ -182,6 +198,14 @@ fn tell(account: &Account, headline: &str, out: &Output) -> Result<()> {
     }
     tell_causes(&account.causes, out)?;
     account.steps.iter().try_for_each(|step| out.result(&step_in_words(step)))?;
+    let mut plans: Vec<(&String, &u64)> = account.seen.roll_backs_by_plan.iter().collect();
+    plans.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    for (plan, roll_backs) in plans.iter().take(SHOWN_PLANS) {
+        out.result(&format!("{} roll-backs name the plan {plan}", thousands(**roll_backs)))?;
+    }
+    if plans.len() > SHOWN_PLANS {
+        out.say(&format!("and roll-backs name {} more plans; --json has all", plans.len() - SHOWN_PLANS));
+    }
     match (account.is_paused(), account.seen.cells_after_pause) {
         (Some(_), Some(cells @ 1..)) => {
             out.result(&format!("{} cells were written wrongly after the pause", thousands(cells)))?;
@@ -244,7 +268,8 @@ fn step_in_words(step: &Step) -> String {
 }
 
 fn deadline_in_words(deadline: &Deadline) -> String {
-    let (article, asks) = (deadline.article, deadline.asks);
+    let (article, asks) = (&deadline.article, &deadline.asks);
+    let set = deadline.policy_version.as_ref().map_or_else(String::new, |version| format!(" (policy `{version}`)"));
     let due = deadline.due_at.map_or_else(|| "not known since when".to_owned(), |due| format!("due {}", rfc3339(due)));
     let state = match (deadline.notified_at, deadline.has_passed) {
         (Some(_), false) => "told in time",
@@ -252,5 +277,5 @@ fn deadline_in_words(deadline: &Deadline) -> String {
         (None, true) => "PASSED",
         (None, false) => "running",
     };
-    format!("{article}: {asks}; {due}, {state}")
+    format!("{article}{set}: {asks}; {due}, {state}")
 }

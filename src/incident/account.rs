@@ -20,7 +20,10 @@ use super::{Scoped, scope};
 use crate::blast::{Plan, Radius, State};
 use crate::clock::{DAY, Micros, rfc3339};
 use crate::error::Result;
+use crate::policy::Policy;
+use crate::query::answer::Limits;
 use crate::query::engine::Engine;
+use crate::query::objects::{rows, text};
 use crate::store::Store;
 
 /// Days that are told one by one; a longer stretch is told by month.
@@ -52,7 +55,7 @@ pub struct Account {
     pub steps: Vec<Step>,
     /// The clocks.
     pub clocks: Vec<Clock>,
-    /// What the law asks.
+    /// What law and policy ask.
     pub deadlines: Vec<Deadline>,
 }
 
@@ -94,11 +97,12 @@ impl Account {
         (causes, failed_controls): (Causes, Option<FailedControls>),
     ) -> Result<Self> {
         let seen = Seen::of(engine, &record, scoped.as_ref()).await?;
+        let policy = policy_of(engine, &record).await?;
         let as_of = engine.as_of();
         Ok(Self {
             steps: steps(&record, &seen, scoped.as_ref()),
             clocks: clocks(&record, &seen, scoped.as_ref().and_then(Scoped::first_bad_at)),
-            deadlines: deadlines(&record, as_of.at),
+            deadlines: deadlines(&record, policy.as_ref(), as_of.at),
             at: as_of.at,
             size: as_of.size,
             record,
@@ -154,6 +158,7 @@ impl Account {
             "resumed": self.seen.resumed.as_ref().map(|mark| mark.to_json()),
             "cells_after_pause": self.seen.cells_after_pause,
             "roll_backs": self.seen.roll_backs,
+            "roll_backs_by_plan": self.seen.roll_backs_by_plan,
             "rolled_back": self.seen.rolled_back.as_ref().map(|mark| mark.to_json()),
             "recovered_at": self.seen.recovered_at.map(rfc3339),
             "steps": self.steps.iter().map(Step::to_json).collect::<Vec<_>>(),
@@ -173,6 +178,19 @@ async fn scope_of(store: &Store, engine: &Engine, record: &Record) -> Result<Opt
         Some(selector) => Ok(Some(scope(store, engine, selector).await?)),
         None => Ok(None),
     }
+}
+
+/// The policy in force when `record` was detected; none where it has no class that a deadline could be for.
+async fn policy_of(engine: &Engine, record: &Record) -> Result<Option<Policy>> {
+    if record.class.is_none() {
+        return Ok(None);
+    }
+    let at = rfc3339(record.since());
+    let sql = format!(
+        "select document from policies where effective_from <= timestamp '{at}' and effective_to > timestamp '{at}'"
+    );
+    let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+    found.first().map(|row| Policy::parse(text(row, "document"))).transpose()
 }
 
 /// When the last bad write happened.

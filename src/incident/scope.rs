@@ -10,7 +10,7 @@ use crate::blast::{Cell, Radius, Role, State};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
-use crate::query::blast::{Reached, Selector};
+use crate::query::blast::Selector;
 use crate::query::engine::Engine;
 use crate::query::objects::{count, rows};
 use crate::store::Store;
@@ -42,15 +42,21 @@ pub struct Scoped {
 /// # Errors
 /// A predicate that is none, a bound that is met, a store that fails.
 pub async fn scope(store: &Store, engine: &Engine, selector: &Selector) -> Result<Scoped> {
-    let Reached { radius, sources } = engine.blast_radius(selector).await?;
     let size = engine.as_of().size;
+    let reaching = async {
+        let reached = engine.blast_radius(selector).await?;
+        Ok((gaps(engine, selector, &reached.sources).await?, reached.radius))
+    };
+    // What is late depends on nothing that was reached.
+    let ((source_gaps, radius), late_in_window, root) =
+        tokio::try_join!(reaching, late(engine, selector), store.root_at(size))?;
     Ok(Scoped {
         radius,
         size,
         table_version: engine.version(),
-        root: store.root_at(size).await?,
-        late_in_window: late(engine, selector).await?,
-        source_gaps: gaps(engine, selector, &sources).await?,
+        root,
+        late_in_window,
+        source_gaps,
         selector: selector.clone(),
     })
 }

@@ -4,7 +4,7 @@
 //! whom, when, and which event says so. Invariants: an event of the log goes before the word of a person; what the
 //! evidence contradicts is not done, whoever says so; what it cannot tell is `not_known`, never done.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
@@ -27,11 +27,13 @@ pub const STEPS: [(&str, &str); 7] = [
     ("pause", "pause the workflow"),
     ("identify_records", "identify the affected records"),
     ("roll_back", "roll back"),
-    ("notify_owner", "notify the owner"),
+    (NOTIFY_OWNER, "notify the owner"),
     ("review_sources", "review source data and versions"),
     ("add_guardrail", "add a guardrail"),
     ("sample", "sample before re-enabling"),
 ];
+/// The step that the owner was told, which meets a deadline of the policy.
+pub const NOTIFY_OWNER: &str = "notify_owner";
 /// What a person may state beside the steps: that the authority was told, which meets a deadline of the law.
 pub const NOTIFY_AUTHORITY: &str = "notify_authority";
 /// States that a roll-back has to leave behind, or cannot, in words.
@@ -41,6 +43,8 @@ const TOLD: [(State, &str); 4] = [
     (State::Unknown, "not known to be right"),
     (State::Irreversible, "irreversible"),
 ];
+/// The decision of a review that lets a workflow run again.
+const ENABLED: &str = "ENABLE";
 /// Numbers of events in one question.
 const ASKED_EVENTS: usize = 1_000;
 
@@ -80,18 +84,23 @@ pub struct Seen {
     pub paused: Option<Mark>,
     /// The resumption, where that came last.
     pub resumed: Option<Mark>,
-    /// The first change of a setting.
+    /// The first change of a setting: of its workflow, else of all.
     pub changed: Option<Mark>,
-    /// The last review that was decided.
+    /// The last review after it that was signed with ENABLE; any other decision lets nothing run.
     pub reviewed: Option<Mark>,
     /// The last roll-back of an affected action that succeeded.
     pub rolled_back: Option<Mark>,
     /// Roll-backs of affected actions that succeeded.
     pub roll_backs: u64,
+    /// How many of them name which recovery plan, by its SHA-256 in `rollback_ref`. Whether that plan was ever made is
+    /// not in the log: a plan leaves no event.
+    pub roll_backs_by_plan: BTreeMap<String, u64>,
     /// When the last cell was put right, where none is wrong, deleted or unknown any more.
     pub recovered_at: Option<Micros>,
     /// Cells that a bad write changed after the pause; none without a pause or a scope.
     pub cells_after_pause: Option<u64>,
+    /// Whether the change names the incident or its workflow.
+    pub is_own_change: bool,
 }
 
 impl Seen {
@@ -119,7 +128,7 @@ impl Seen {
         // A breaker stops a workflow before anybody knows why: pauses are looked for in all of the past. One of another
         // environment stops nothing here.
         let sql = format!(
-            "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field from events \
+            "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field, reason_code from events \
              where (event_type in ('workflow.paused', 'workflow.resumed') and environment = {environment}) \
              or (event_type in ('config.changed', 'review.decided') and environment in ('{PRODUCTION}', {environment}) \
              and occurred_at >= timestamp '{since}') order by occurred_at, seq",
@@ -146,12 +155,25 @@ impl Seen {
             // What was over before the detection was about something else.
             "workflow.resumed" if is_about && mark.at < record.since() => self.paused = None,
             "workflow.resumed" if is_about && self.paused.is_some() => self.resumed = Some(mark),
-            "config.changed" if is_about && self.changed.is_none() => {
+            "config.changed" if is_about => {
                 mark.note = words(row, "field").map(|field| format!("`{field}` was changed"));
-                self.changed = Some(mark);
+                self.take_change(mark, is_own);
             }
-            "review.decided" if is_own => self.reviewed = Some(mark),
+            // The engine alone writes it, and its reason is the decision.
+            "review.decided"
+                if text(row, "incident_id") == record.incident_id && text(row, "reason_code") == ENABLED =>
+            {
+                self.reviewed = Some(mark);
+            }
             _ => {}
+        }
+    }
+
+    /// A setting of all workflows, as a new policy is, need not have to do with this one.
+    fn take_change(&mut self, mark: Mark, is_own: bool) {
+        if self.changed.is_none() || (is_own && !self.is_own_change) {
+            self.changed = Some(mark);
+            self.is_own_change = is_own;
         }
     }
 
@@ -159,8 +181,9 @@ impl Seen {
         let Some(first) = scoped.first_bad_at() else { return Ok(()) };
         let environment = quoted(&scoped.selector.environment);
         let sql = format!(
-            "select seq, occurred_at, actor_id, action_id from events where event_type = 'action.rolled_back' \
-             and outcome = 'succeeded' and environment = {environment} and occurred_at >= timestamp '{}'",
+            "select seq, occurred_at, actor_id, action_id, rollback_ref from events \
+             where event_type = 'action.rolled_back' and outcome = 'succeeded' and environment = {environment} \
+             and occurred_at >= timestamp '{}'",
             rfc3339(first)
         );
         let actions: HashSet<&str> = scoped.radius.actions.iter().map(|action| action.action_id.as_str()).collect();
@@ -168,9 +191,13 @@ impl Seen {
         each(engine, &sql, |batch| {
             let seqs = batch.column(0).as_primitive_opt::<Int64Type>().ok_or_else(unreadable)?;
             let (instants, names, ids) = (instants(batch, 1)?, texts(batch, 2)?, texts(batch, 3)?);
+            let plans = texts(batch, 4)?;
             for row in (0..batch.num_rows()).filter(|row| text_at(&ids, *row).is_some_and(|id| actions.contains(id))) {
                 let (seq, at) = (seqs.value(row), instant_at(&instants, row).unwrap_or_default());
                 self.roll_backs += 1;
+                if let Some(plan) = text_at(&plans, row).filter(|reference| is_plan(reference)) {
+                    *self.roll_backs_by_plan.entry(plan.to_owned()).or_default() += 1;
+                }
                 if self.rolled_back.as_ref().is_none_or(|last| (last.at, last.seq) < (at, seq)) {
                     let by = text_at(&names, row).map(str::to_owned);
                     self.rolled_back = Some(Mark { seq, at, by, note: None });
@@ -180,6 +207,11 @@ impl Seen {
         })
         .await
     }
+}
+
+/// Whether a `rollback_ref` has the form of a plan's SHA-256; most say in words how to undo something.
+fn is_plan(reference: &str) -> bool {
+    reference.len() == 64 && reference.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// When the last of the cells that are right again was written.
@@ -323,6 +355,10 @@ fn roll_back(
     } else if seen.rolled_back.is_none() {
         notes.push("no roll-back was reported: others wrote since, or nothing was changed".to_owned());
     }
+    if seen.roll_backs > 0 {
+        let by_plan: u64 = seen.roll_backs_by_plan.values().sum();
+        notes.push(format!("{by_plan} of {} roll-backs name a recovery plan", seen.roll_backs));
+    }
     let state = if is_resolved { Progress::Done } else { Progress::Open };
     let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     Step { step, title, state, evidence: seen.rolled_back.clone(), is_stated: false, note }
@@ -351,6 +387,41 @@ mod tests {
         assert_eq!((of("add_guardrail").state, &of("add_guardrail").note), (Progress::Open, &None));
         let found = steps(&Record::default(), &Seen::default(), None);
         assert_eq!((found.len(), found[0].state), (7, Progress::NotKnown));
+    }
+
+    /// What the events, each a type with more columns, show of incident `i` of workflow `w`.
+    fn seen(events: &[(&str, Value)]) -> Seen {
+        let record = Record { incident_id: "i".to_owned(), workflow: Some("w".to_owned()), ..Record::default() };
+        let mut seen = Seen::default();
+        for (seq, (event_type, more)) in (1..).zip(events) {
+            let mut row = json!({"seq": seq, "event_type": event_type, "occurred_at": "2026-01-01T00:00:00Z"});
+            row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            seen.take_signal(row.as_object().unwrap(), &record);
+        }
+        seen
+    }
+
+    #[test]
+    fn only_enable_of_its_own_review_is_a_sample_before_re_enabling() {
+        let decided = |incident: &str, decision: &str| {
+            ("review.decided", json!({"incident_id": incident, "workflow": "w", "reason_code": decision}))
+        };
+        let reviewed = |events: &[(&str, Value)]| seen(events).reviewed.map(|mark| mark.seq);
+        for other in [decided("i", "EXTEND"), decided("i", "REJECTED"), decided("", "ENABLE"), decided("j", "ENABLE")] {
+            assert_eq!(reviewed(std::slice::from_ref(&other)), None, "{other:?}");
+            assert_eq!(reviewed(&[decided("i", "ENABLE"), other]), Some(1));
+        }
+        assert_eq!(reviewed(&[decided("i", "EXTEND"), decided("i", "ENABLE")]), Some(2));
+    }
+
+    #[test]
+    fn a_setting_of_the_workflow_goes_before_one_of_all() {
+        let changed = |workflow: &str, field: &str| ("config.changed", json!({"workflow": workflow, "field": field}));
+        let note = |events: &[(&str, Value)]| seen(events).changed.and_then(|mark| mark.note);
+        let all = [changed("", "policy"), changed("v", "x"), changed("w", "rule"), changed("w", "y"), changed("", "z")];
+        assert_eq!(note(&all).as_deref(), Some("`rule` was changed"));
+        assert_eq!(note(&all[..2]).as_deref(), Some("`policy` was changed"));
+        assert_eq!(note(&all[1..2]), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! SQL joins with. Invariant: a document that parses can be judged by; nothing in it is ignored. Pure: which
 //! document was in force when is a question to the evidence, answered by `queries/views/policies.sql`.
 
+mod deadlines;
 mod rules;
 pub mod ruling;
 
@@ -15,6 +16,7 @@ use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::event::parse;
 use crate::limits::POLICY_BYTES;
+pub use deadlines::{Deadline, Notify};
 pub use rules::{Rule, Scope};
 
 /// `field` of the `config.changed` event that applies a policy.
@@ -71,6 +73,9 @@ pub struct Policy {
     /// Metrics whose value opens a draft incident.
     #[serde(default, rename = "incident_rule")]
     pub incident_rules: Vec<IncidentRule>,
+    /// Whom to tell of an incident, and until when.
+    #[serde(default, rename = "deadline")]
+    pub deadlines: Vec<Deadline>,
     #[serde(default)]
     promotion: BTreeMap<String, f64>,
 }
@@ -314,6 +319,7 @@ impl Policy {
             require(has_one, format!("incident rule `{}` needs `above` or `below`, one of them", rule.name));
             require((1..=36_525).contains(&rule.window_days), format!("incident rule `{}`: window_days", rule.name));
         }
+        wrong.extend(deadlines::complaints(&self.deadlines));
         wrong
     }
 

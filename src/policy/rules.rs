@@ -33,7 +33,8 @@ pub struct Scope {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rule {
     /// setting, approval_level, review_level, workflow, agent, allowed_field, blocked_field, permission,
-    /// approval_required, approver, threshold, owner, prohibited, segment, processor, incident_rule, artefact.
+    /// approval_required, approver, threshold, owner, prohibited, segment, processor, incident_rule, deadline,
+    /// artefact.
     pub kind: &'static str,
     /// Place among the rules of its kind, 0-based.
     pub position: i64,
@@ -43,7 +44,7 @@ pub struct Rule {
     pub scope: Scope,
     /// Permission level, 1..5.
     pub level: Option<i64>,
-    /// Identity of an agent, a reviewer or an owner; `*` is any.
+    /// Identity of an agent, a reviewer or an owner; `*` is any. Of a deadline whom it tells: authority or owner.
     pub principal: Option<String>,
     /// Amount in hundredths: an approver's most, an approval rule's least.
     pub amount: Option<i64>,
@@ -55,7 +56,7 @@ pub struct Rule {
     pub hours: Option<f64>,
     /// A span in days.
     pub days: Option<i64>,
-    /// Words: a reason, a purpose, a region, a metric, a reference.
+    /// Words: a reason, a purpose, a region, a metric, a reference, what a deadline asks.
     pub words: Option<String>,
 }
 
@@ -103,6 +104,12 @@ pub(super) fn flatten(policy: &Policy) -> Vec<Rule> {
         number: rule.above.or(rule.below),
         days: Some(rule.window_days),
         ..named("incident_rule", &rule.name)
+    }));
+    rules.extend(policy.deadlines.iter().map(|deadline| Rule {
+        principal: Some(deadline.notify.name().to_owned()),
+        hours: Some(deadline.hours() as f64),
+        words: Some(format!("{}: {}", deadline.article, deadline.asks)),
+        ..named("deadline", &deadline.class)
     }));
     number_positions(&mut rules);
     rules

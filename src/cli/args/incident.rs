@@ -91,7 +91,8 @@ pub struct IncidentFacts {
     /// How bad it is [default when it is opened: medium]
     #[arg(long, value_name = "S", value_parser = ["low", "medium", "high", "critical"])]
     pub severity: Option<String>,
-    /// What kind it is; personal_data, serious_incident, death and widespread_infringement have deadlines of the law
+    /// What kind it is; personal_data, serious_incident, death and widespread_infringement have deadlines of the law,
+    /// and the policy in force when it is detected may set others
     #[arg(long, value_name = "C")]
     pub class: Option<String>,
     /// Who answers for it
@@ -138,20 +139,23 @@ pub struct IncidentUpdateArgs {
     /// What happened, on one line
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
-    /// Condition over the columns of events that picks the bad actions; freezes a new scope, and so do the next three
+    /// Condition over the columns of events that picks the bad actions; freezes a new scope, and so do the next four
     #[arg(long = "where", value_name = "PREDICATE")]
     pub predicate: Option<String>,
-    /// Events from this day or instant on (RFC 3339)
+    /// Events from this day or instant on (RFC 3339); "" takes the bound away
     #[arg(long, value_name = "WHEN")]
     pub from: Option<String>,
-    /// Events before this day or instant (RFC 3339)
+    /// Events before this day or instant (RFC 3339); "" takes the bound away
     #[arg(long, value_name = "WHEN")]
     pub to: Option<String>,
     /// Events of this environment
     #[arg(long, value_name = "NAME")]
     pub environment: Option<String>,
+    /// Stop the spread after so many steps; "" follows it to its end
+    #[arg(long, value_name = "N")]
+    pub depth: Option<String>,
     /// State that this step is done: pause, identify_records, roll_back, notify_owner, review_sources, add_guardrail,
-    /// sample; or notify_authority, which meets a deadline of the law
+    /// sample; or notify_authority, which meets a deadline of the law as notify_owner meets one of the policy
     #[arg(long, value_name = "STEP")]
     pub step: Option<String>,
     /// Words about it

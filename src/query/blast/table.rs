@@ -1,8 +1,8 @@
-//! The SQL function `blast_radius('predicate' [, from [, to]])`: one row per affected cell.
+//! The SQL function `blast_radius('predicate' [, from [, to [, environment [, depth]]]])`: one row per affected cell.
 //!
 //! In: constants. Out: a table to select from and join with. Invariant: a call is computed once a query and only when
-//! it runs, in the environment `production` and up to the as-of point of the session. What the predicate may do is
-//! decided where the direct actions are found.
+//! it runs, up to the as-of point of the session; what an argument leaves open is as in [`Selector::new`]. What the
+//! predicate may do is decided where the direct actions are found.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use datafusion::physical_plan::streaming::PartitionStream;
 use futures::{TryStreamExt, stream};
 use tokio::sync::OnceCell;
 
-use super::{Ground, Selector, direct, read_instant};
+use super::{Ground, Selector, direct, read_environment, read_instant};
 use crate::blast::{Cell, Radius};
 use crate::clock::Micros;
 use crate::error::Error;
@@ -27,11 +27,14 @@ use crate::limits::PAGE_ROWS;
 use crate::query::functions::FunctionNote;
 
 const NAME: &str = "blast_radius";
+/// Arguments that may follow the predicate.
+const MORE: usize = 4;
 
 /// The functions made here, in words.
 pub const NOTES: &[FunctionNote] = &[FunctionNote {
-    call: "blast_radius('predicate' [, from [, to]])",
-    gives: "a table: one row per cell that the actions with an event matching the predicate reached, and its state",
+    call: "blast_radius('predicate' [, from [, to [, environment [, depth]]]])",
+    gives: "a table: one row per cell that the actions with an event matching the predicate reached, and its state; \
+            null: no bound, production, to the end of the spread",
 }];
 
 /// The table functions of a session over `ground`.
@@ -59,27 +62,59 @@ fn foreign(err: Error) -> DataFusionError {
 
 /// What the arguments ask for.
 fn selector(args: &[Expr]) -> crate::error::Result<Selector> {
-    let usage = || Error::invalid("blast_radius takes constants: a predicate as text, then from and to, each optional");
-    let (predicate, window) = match args {
-        [predicate] => (predicate, [None, None]),
-        [predicate, from] => (predicate, [Some(from), None]),
-        [predicate, from, to] => (predicate, [Some(from), Some(to)]),
-        _ => return Err(usage()),
-    };
-    let Expr::Literal(predicate, _) = predicate else { return Err(usage()) };
-    let predicate = predicate.try_as_str().flatten().ok_or_else(usage)?;
+    let [predicate, more @ ..] = args else { return Err(usage()) };
+    if more.len() > MORE {
+        return Err(usage());
+    }
+    let predicate = text(constant(predicate)?)?;
     direct::check(predicate)?;
-    let instant = |arg: Option<&Expr>| -> crate::error::Result<Option<Micros>> {
-        match arg {
-            None => Ok(None),
-            Some(Expr::Literal(value, _)) if value.is_null() => Ok(None),
-            Some(Expr::Literal(ScalarValue::TimestampMicrosecond(at, _), _)) => Ok(*at),
-            Some(Expr::Literal(value, _)) => read_instant(value.try_as_str().flatten().ok_or_else(usage)?).map(Some),
-            Some(_) => Err(usage()),
-        }
+    let given = |place: usize| -> crate::error::Result<Option<&ScalarValue>> {
+        let value = more.get(place).map(constant).transpose()?;
+        Ok(value.filter(|value| !value.is_null()))
     };
-    let [from, to] = window;
-    Ok(Selector { from: instant(from)?, to: instant(to)?, ..Selector::new(predicate) })
+    let mut selector = Selector::new(predicate);
+    (selector.from, selector.to) = (given(0)?.map(bound).transpose()?, given(1)?.map(bound).transpose()?);
+    if let Some(environment) = given(2)? {
+        selector.environment = read_environment(text(environment)?)?;
+    }
+    selector.depth = given(3)?.map(steps).transpose()?;
+    Ok(selector)
+}
+
+fn usage() -> Error {
+    Error::invalid(
+        "blast_radius takes constants: a predicate as text, then from, to, environment and depth, each optional, null \
+         for none",
+    )
+}
+
+fn constant(arg: &Expr) -> crate::error::Result<&ScalarValue> {
+    match arg {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(usage()),
+    }
+}
+
+fn text(value: &ScalarValue) -> crate::error::Result<&str> {
+    value.try_as_str().flatten().ok_or_else(usage)
+}
+
+fn bound(value: &ScalarValue) -> crate::error::Result<Micros> {
+    match value {
+        ScalarValue::TimestampMicrosecond(Some(at), _) => Ok(*at),
+        other => read_instant(text(other)?),
+    }
+}
+
+fn steps(value: &ScalarValue) -> crate::error::Result<u32> {
+    let steps = match value {
+        ScalarValue::Int64(Some(steps)) => u32::try_from(*steps).ok(),
+        _ => None,
+    };
+    steps.ok_or_else(|| {
+        let kind = value.data_type();
+        Error::invalid(format!("blast_radius: depth {value} ({kind}) is no whole number from 0 to {}", u32::MAX))
+    })
 }
 
 /// The cells of one call.

@@ -6,6 +6,7 @@
 mod intake;
 mod json;
 mod policy;
+mod reads;
 mod review;
 mod row_function;
 mod scalar;
@@ -25,7 +26,9 @@ pub struct FunctionNote {
 
 /// Every function made here, in words.
 pub fn notes() -> impl Iterator<Item = &'static FunctionNote> {
-    [statistics::NOTES, review::NOTES, json::NOTES, time::NOTES, policy::NOTES, intake::NOTES].into_iter().flatten()
+    let families =
+        [statistics::NOTES, review::NOTES, json::NOTES, reads::NOTES, time::NOTES, policy::NOTES, intake::NOTES];
+    families.into_iter().flatten()
 }
 
 /// The scalar functions made here.
@@ -33,7 +36,7 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     let families = [time::functions(), policy::functions(), intake::functions()];
     let own = families.into_iter().flatten().map(ScalarUDF::new_from_impl);
     let by_row = statistics::functions().into_iter().chain(review::functions());
-    by_row.chain(own).chain(source_functions()).collect()
+    by_row.chain(own).chain(reads::functions()).chain(source_functions()).collect()
 }
 
 /// Those that a mapping may use as well: how to read what a source sends.

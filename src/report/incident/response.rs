@@ -9,6 +9,9 @@ use super::{EARLY, cell, list, number, section, short, table, words};
 use crate::report::document::{Block, Cell, Facts, Flag, Kind, Section, Tone};
 use crate::report::format;
 
+/// Plans that roll-backs name and that the page tells of.
+const TOLD_PLANS: usize = 3;
+
 /// What to recover, what was done, how fast, and what is due.
 pub(super) fn response(account: &Value) -> Section {
     let question = "What was done, how fast, and what is due?";
@@ -69,17 +72,23 @@ fn deadlines(account: &Value) -> Block {
             (_, false, false) => Flag::new(Tone::Good, "told in time"),
         };
         let instant = |text: &str| Some(short(text)).filter(|text| !text.is_empty());
+        let ground = match (words(deadline, "/article"), words(deadline, "/policy_version")) {
+            (article, version) if version.is_empty() => article,
+            (article, version) => format!("{article}, policy {version}"),
+        };
         vec![
-            words(deadline, "/article").into(),
+            ground.into(),
             words(deadline, "/asks").into(),
+            cell(deadline, "/notify"),
             instant(&due).into(),
             instant(&told).into(),
             state.into(),
         ]
     };
     let columns = [
-        ("Law", Kind::Text),
+        ("Ground", Kind::Text),
         ("It asks to", Kind::Text),
+        ("Whom", Kind::Text),
         ("Due", Kind::Time),
         ("Told", Kind::Time),
         ("State", Kind::Text),
@@ -96,6 +105,24 @@ fn plan(account: &Value) -> Block {
     if !pairs.is_empty() {
         pairs.push(("plan SHA-256".to_owned(), words(account, "/plan/plan_sha256")));
     }
+    pairs.extend(roll_backs(account));
     let (label, empty) = ("Recovery plan".to_owned(), "there is nothing to recover".to_owned());
     Block::Facts(Facts { label, pairs, empty, source: String::new() })
+}
+
+/// How many roll-backs name which plan, the plans of most first.
+fn roll_backs(account: &Value) -> Vec<(String, String)> {
+    let by_plan = account.pointer("/roll_backs_by_plan").and_then(Value::as_object);
+    let counted = by_plan.into_iter().flatten().map(|(plan, n)| (plan, n.as_u64().unwrap_or(0)));
+    let mut counted: Vec<(&String, u64)> = counted.collect();
+    counted.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let all = format::count(number(account, "/roll_backs").unwrap_or(0));
+    let told = counted.iter().take(TOLD_PLANS).map(|(plan, n)| {
+        let words = format!("{} of {all} roll-backs name {plan}", format::count(*n));
+        ("rolled back by plan".to_owned(), words)
+    });
+    let further = counted.len().saturating_sub(TOLD_PLANS) as u64;
+    let further = Some(further).filter(|n| *n > 0);
+    let further = further.map(|n| ("further plans".to_owned(), format!("{}; the JSON has all", format::count(n))));
+    told.chain(further).collect()
 }
