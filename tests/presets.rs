@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::support::counts;
 
-const INPUTS: [(&str, &[&str]); 6] = [
+const INPUTS: [(&str, &[&str]); 7] = [
     (
         "salesforce_field_history",
         &[
@@ -36,6 +36,7 @@ const INPUTS: [(&str, &[&str]); 6] = [
     ("hubspot_property_history", &["handmade/contacts.ndjson"]),
     ("microsoft365_audit", &["appomni/microsoft365_audit", "handmade/microsoft365.ndjson"]),
     ("ocsf", &["handmade/ocsf.ndjson"]),
+    ("otel_genai", &["otel_genai/any_agent", "otel_genai/otlp.ndjson"]),
 ];
 
 fn folder(name: &str) -> PathBuf {
@@ -140,6 +141,28 @@ async fn samples_give_exactly_the_events_of_the_plain_loops() {
                 wanted.entry("attempt").or_insert(json!(1));
             }
             assert_eq!(json!(found), json!(wanted), "{mapping}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn runs_of_seven_agent_frameworks_are_stored_once_however_often_they_are_sent() {
+    let base = folder("presets/otel_genai/any_agent");
+    let store = store().await;
+    for round in ["first", "again"] {
+        for (name, all) in [
+            ("AGNO", 6),
+            ("GOOGLE", 6),
+            ("LANGCHAIN", 7),
+            ("LLAMA_INDEX", 8),
+            ("OPENAI", 6),
+            ("SMOLAGENTS", 6),
+            ("TINYAGENT", 7),
+        ] {
+            let bytes = std::fs::read(base.join(format!("{name}_trace.json"))).unwrap();
+            let (counted, reasons) = ingest(&store, "otel_genai", name, bytes).await;
+            let accepted = if round == "first" { all } else { 0 };
+            assert_eq!(counted, [all, accepted, all - accepted, 0, 0], "{name} {round}: {reasons:?}");
         }
     }
 }

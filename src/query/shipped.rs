@@ -76,6 +76,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("mappings/hubspot_property_history.sql", include_str!("../../queries/mappings/hubspot_property_history.sql")),
     ("mappings/microsoft365_audit.sql", include_str!("../../queries/mappings/microsoft365_audit.sql")),
     ("mappings/ocsf.sql", include_str!("../../queries/mappings/ocsf.sql")),
+    ("mappings/otel_genai.sql", include_str!("../../queries/mappings/otel_genai.sql")),
     ("mappings/salesforce_field_history.sql", include_str!("../../queries/mappings/salesforce_field_history.sql")),
     (
         "mappings/salesforce_setup_audit_trail.sql",
