@@ -10,6 +10,7 @@ mod controls;
 mod crash;
 mod custody;
 mod governance;
+mod hostile;
 mod incident;
 mod ingest;
 mod ledger_cli;

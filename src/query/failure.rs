@@ -10,6 +10,11 @@ use crate::limits::QUERY_MEMORY_BYTES;
 
 /// Longest text of DataFusion's that is repeated; beyond it stands a plan, not a reason.
 const MESSAGE_BYTES: usize = 600;
+/// What DataFusion says where a nested loop join lacks memory for its side: it reads it again in parts, and an exchange
+/// gives it only once.
+const READ_AGAIN: &str = "partition not used yet";
+/// What stands in an error, of whatever class, about a pattern that is none.
+const NO_PATTERN: [&str; 3] = ["Regular expression did not compile", "regex parse error", "Compiled regex exceeds"];
 
 /// `cause` as an error of ours.
 pub fn error(cause: DataFusionError) -> Error {
@@ -29,6 +34,16 @@ pub fn error(cause: DataFusionError) -> Error {
             Error::unavailable("the evidence cannot be read").because(message)
         }
         DataFusionError::ParquetError(_) => Error::damaged("a data file cannot be decoded").because(message),
+        _ if NO_PATTERN.iter().any(|said| message.contains(said)) => Error::invalid(
+            "a pattern is no regular expression, or too large a one; docs.rs/regex says what it may hold",
+        ),
+        DataFusionError::NotImplemented(text) if text.contains("logical expression") => {
+            Error::invalid("a sub-query cannot use the tables around it in this way; write a join")
+        }
+        DataFusionError::NotImplemented(text) if text.contains("ast node") => {
+            Error::invalid("this is SQL, but of a kind that is not answered here; write it otherwise")
+        }
+        DataFusionError::ExecutionJoin(_) if message.contains(READ_AGAIN) => exhausted(&message),
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => {
             Error::internal("the query cannot be run").because(message)
         }
@@ -89,6 +104,11 @@ fn short(cause: &DataFusionError) -> String {
         "Schema error: ",
         "SQL error: ",
         "Arrow error: ",
+        "External error: ",
+        "Parser error: ",
+        "Cast error: ",
+        "Compute error: ",
+        "Invalid argument error: ",
         "Optimizer rule 'simplify_expressions' failed",
         "type_coercion",
         "caused by",
@@ -118,6 +138,20 @@ mod tests {
         assert_eq!(err.kind(), ErrorKind::Invalid);
         assert!(!err.to_string().contains("secret"), "{err}");
         assert!(err.to_string().contains("'…'"), "{err}");
+    }
+
+    #[tokio::test]
+    async fn a_pattern_that_is_none_is_a_defect_of_the_request() {
+        for condition in ["x ~ '('", "x similar to '(('", "x ~ '((a{1000}){1000}){1000}'", "regexp_like(x, '[')"] {
+            let sql = format!("select count(*) from (values ('5'), ('secret')) as t(x) where {condition}");
+            let cause = match SessionContext::new().sql(&sql).await {
+                Ok(frame) => frame.collect().await.expect_err(condition),
+                Err(cause) => cause,
+            };
+            let err = running(cause);
+            assert_eq!(err.kind(), ErrorKind::Invalid, "{condition}: {err}");
+            assert!(err.to_string().contains("no regular expression"), "{condition}: {err}");
+        }
     }
 
     #[test]

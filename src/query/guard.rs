@@ -555,7 +555,7 @@ mod tests {
             ),
             ("select string_agg(a.event_id, '0123456789') from evidence a, evidence b, evidence c, evidence d", ""),
             (
-                "select max(length(replace(replace(a.event_id || 'eeeeeeee', 'e', 'eeeeeeeeeeeeeeeeeeeeeeee'), 'e', repeat('e', 100000)))) from evidence a",
+                "select max(length(replace(replace(a.event_id || 'eeeeeeee', 'e', 'eeeeeeeeeeeeeeeeeeeeeeee'), 'e', repeat('e', 8000)))) from evidence a",
                 "replace",
             ),
         ];

@@ -190,7 +190,9 @@ async fn table(answer: &mut AnswerStream, out: &mut (dyn Write + Send)) -> Resul
     let widths: Vec<usize> = (0..is_number.len()).map(width).collect();
     for (i, line) in lines.iter().enumerate() {
         let padded = line.iter().zip(&widths).zip(&is_number).map(|((cell, width), is_number)| {
-            if *is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+            // The widths of `format!` end at 65,535, and a collected text may be longer.
+            let space = " ".repeat(width.saturating_sub(cell.chars().count()));
+            if *is_number { format!("{space}{cell}") } else { format!("{cell}{space}") }
         });
         writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end()).map_err(cannot_write)?;
         if i == 0 {
