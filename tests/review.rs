@@ -36,6 +36,8 @@ fn a_workflow_runs_again_when_its_owner_signs_what_the_sample_shows() {
     assert!(world.run(&["review", "decide", &id, "--by", "bob"]).ended(2).err.contains("olga"));
     let extended = world.decided(&id, "olga", 1);
     assert_eq!((&extended["status"]["decision"], &extended["resumed_seq"]), (&"EXTEND".into(), &Value::Null));
+    let incident = || world.run(&["incident", "show", &world.incident, "--json"]).ended(0).json();
+    assert_eq!(incident()["steps"][6]["state"], "open", "an EXTEND is no sample that shows anything");
 
     world.mark(&id, "rita", &items[28..29], "correct");
     let shown = world.status(&id, 0);
@@ -50,8 +52,8 @@ fn a_workflow_runs_again_when_its_owner_signs_what_the_sample_shows() {
         &json!({"seq": resumed, "actor_id": "olga", "workflow": "w", "incident_id": world.incident, "review_id": id,
             "decided": seq.to_string(), "n": "29"})
     );
-    let incident = world.run(&["incident", "show", &world.incident, "--json"]).ended(0).json();
-    assert_eq!(incident["is_paused"], false);
+    let incident = incident();
+    assert_eq!((&incident["is_paused"], &incident["steps"][6]["seq"]), (&false.into(), &seq.into()));
 
     for refused in
         [world.run(&["review", "decide", &id, "--by", "olga"]), world.try_mark(&id, "rita", &items, "correct")]
@@ -127,6 +129,9 @@ fn nothing_is_planned_before_everything_holds_that_has_to() {
         (&["--candidate", "rule_version = 'r9'"], "no items"),
         (&["--candidate", "1 = (select 1)"], "no sub-query"),
         (&["--below", "110%"], "rate"),
+        (&["--below", "0"], "between 0 and 1"),
+        (&["--planted-where", "rule_version = 'r8'", "--planted-environment", "shadow"], "60 of the outputs to plant"),
+        (&["--planted-where", "false"], "the outputs to plant: the frame has no items"),
         (&["--stratum", "segment", "--take-all", "gold"], "gold"),
         (&["--reviewers-per-item", "2"], "reviewers"),
     ] {

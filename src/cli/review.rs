@@ -25,6 +25,8 @@ use crate::store::Store;
 
 /// Items in the report; the JSON has no more.
 const REPORTED_ITEMS: usize = 500;
+/// Strata that are told when a review was planned; the JSON has all.
+const TOLD_STRATA: usize = 12;
 
 /// Runs a command of reviews.
 ///
@@ -131,8 +133,7 @@ fn tell_plan(logged: &Logged, out: &Output) {
         plan.frame.frame_hash,
         share(left_out, items + left_out)
     ));
-    let strata: Vec<String> = plan.strata.iter().map(stratum_in_words).collect();
-    out.say(&format!("{} items at most; {}", thousands(plan.most_items), strata.join(", ")));
+    out.say(&format!("{} items at most; {}", thousands(plan.most_items), strata_in_words(&plan.strata)));
     if let Some(planted) = &plan.planted {
         out.say(&format!("{} outputs that are known to be wrong are planted among them", thousands(planted.items)));
     }
@@ -145,6 +146,14 @@ fn tell_plan(logged: &Logged, out: &Output) {
 fn share(part: u64, whole: u64) -> String {
     let fraction = (whole > 0).then(|| part as f64 / whole as f64);
     format!("{} ({})", format::of(part, whole), format::percent(fraction))
+}
+
+fn strata_in_words(strata: &[Stratum]) -> String {
+    let told: Vec<String> = strata.iter().take(TOLD_STRATA).map(stratum_in_words).collect();
+    match strata.len().saturating_sub(TOLD_STRATA) {
+        0 => told.join(", "),
+        more => format!("{}, and {} more strata", told.join(", "), thousands(more as u64)),
+    }
 }
 
 fn stratum_in_words(stratum: &Stratum) -> String {
@@ -300,6 +309,15 @@ async fn report(global: &Global, args: &ReviewReportArgs, out: &Output) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strata_that_nobody_would_read_are_counted() {
+        let stratum = |i: usize| Stratum { stratum: format!("s{i:02}"), items: 9, per_round: 1, is_take_all: false };
+        let strata: Vec<Stratum> = (0..TOLD_STRATA + 3).map(stratum).collect();
+        let words = strata_in_words(&strata);
+        assert!(words.contains("`s11` 1 of 9 a round, and 3 more strata") && !words.contains("s12"), "{words}");
+        assert_eq!(strata_in_words(&strata[..2]), "`s00` 1 of 9 a round, `s01` 1 of 9 a round");
+    }
 
     #[test]
     fn a_rate_is_the_same_in_all_its_forms() {

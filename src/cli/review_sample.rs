@@ -196,8 +196,13 @@ fn markings(args: &ReviewMarkArgs) -> Result<Vec<Marking>> {
 /// Computes all that a review states again.
 ///
 /// # Errors
-/// When there is no such review, the pack does not verify, or something cannot be read.
+/// When there is no such review, the pack does not verify, something cannot be read, or an as-of point is named.
 pub async fn again(global: &Global, args: &ReviewVerifyArgs, out: &Output) -> Result<Answer> {
+    if global.as_of.is_some() {
+        return Err(Error::invalid(
+            "a review is verified by all that there is, of which --as-of leaves some out; `review status` takes it",
+        ));
+    }
     let (account, checks) = match (&args.pack, &args.vkey) {
         (Some(pack), Some(key)) => {
             let packed = Packed::read(pack, OsStr::new(key), args.trust.as_deref())?;

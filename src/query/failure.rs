@@ -27,6 +27,7 @@ pub fn error(cause: DataFusionError) -> Error {
     let message = short(root);
     match root {
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
+        _ if message.contains(READ_AGAIN) => exhausted(&message),
         DataFusionError::ObjectStore(inner) if matches!(**inner, object_store::Error::NotFound { .. }) => {
             Error::unavailable("a data file is gone; the query took too long, ask again").because(message)
         }
@@ -43,7 +44,6 @@ pub fn error(cause: DataFusionError) -> Error {
         DataFusionError::NotImplemented(text) if text.contains("ast node") => {
             Error::invalid("this is SQL, but of a kind that is not answered here; write it otherwise")
         }
-        DataFusionError::ExecutionJoin(_) if message.contains(READ_AGAIN) => exhausted(&message),
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => {
             Error::internal("the query cannot be run").because(message)
         }

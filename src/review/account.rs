@@ -80,7 +80,11 @@ pub async fn planted_of(
         stratum_by: None,
         is_weighted: false,
     };
-    let Picked { frame, outputs, .. } = outputs(ground, engine, &pick, source).await?;
+    let picked = outputs(ground, engine, &pick, source).await.map_err(|e| match e.kind() {
+        ErrorKind::Invalid => Error::invalid(format!("the outputs to plant: {}", e.message())),
+        _ => e,
+    });
+    let Picked { frame, outputs, .. } = picked?;
     Ok((0..frame.items()).map(|place| frame.id(place).to_owned()).zip(outputs).collect())
 }
 

@@ -12,7 +12,7 @@ use super::decide::{Decision, Status};
 use super::frame::Frame;
 use super::ground::Signed;
 use super::plan::{Plan, planted_hash};
-use super::record::{Decided, Review, Stated, is_end};
+use super::record::{Decided, Review, Said, Stated, is_end};
 use super::sample::{Given, Sample};
 use super::seed::Class;
 use crate::analysis::sampler::seed_hash;
@@ -237,7 +237,15 @@ pub fn marks(review: &Review, given: &Given) -> Check {
         }
         findings.extend(marked.mark.check().err().map(|e| format!("event {seq}: {e}")));
     }
-    Check::of("marks", format!("{} marks", review.marks.len()), told(findings))
+    let by_others = by_others(review);
+    let entered =
+        if by_others > 0 { format!(", {by_others} stated by others than their reviewers") } else { String::new() };
+    Check::of("marks", format!("{} marks{entered}", review.marks.len()), told(findings))
+}
+
+/// Marks that somebody else than the reviewer stated: a sheet may be brought by one person for all, which is told.
+pub(super) fn by_others(review: &Review) -> usize {
+    review.marks.iter().filter(|stated| stated.by != stated.what.marked.reviewer).count()
 }
 
 /// Hexadecimal SHA-256 of leaf hashes, a line of hexadecimal digits each.
@@ -277,6 +285,10 @@ fn decision(review: &Review, sample: &Sample, leaves: &[Leaf], stated: &Stated<D
     if decided.status.decision == Decision::Invalid {
         return findings;
     }
+    let late = unheard(&review.marks, (decided.basis.size, seq));
+    if late > 0 && decided.status.decision == Decision::Enable {
+        findings.push(format!("event {seq} enables without {late} marks that came before it"));
+    }
     if review.drawn.as_ref().is_none_or(|drawn| drawn.seq > seq) {
         findings.push(format!("event {seq} decides before the draw"));
     }
@@ -288,6 +300,11 @@ fn decision(review: &Review, sample: &Sample, leaves: &[Leaf], stated: &Stated<D
         }
     }
     findings
+}
+
+/// Marks between the events that a decision rests on and the decision itself: somebody marked while it was signed.
+pub(super) fn unheard(marks: &[Stated<Said>], (size, seq): (i64, i64)) -> usize {
+    marks.iter().filter(|mark| (size..seq).contains(&mark.seq)).count()
 }
 
 /// What `stated` says otherwise than `again`. The words of the reasons are the program's and may change.
@@ -319,4 +336,39 @@ pub fn resumption(review: &Review) -> Check {
         findings.push(format!("event {} resumes the workflow, and no ENABLE came before", resumed.seq));
     }
     Check::of("resumption", format!("event {} by {}", resumed.seq, resumed.by), findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::plan::testing::frame;
+    use super::super::record::testing::{event, planned};
+    use super::super::record::{Basis, DECIDED, Event, MARKED, PLANNED};
+    use super::*;
+
+    #[test]
+    fn enable_rests_on_every_mark_before_it() {
+        let mark = |seq: i64| {
+            let extra = json!({"item": format!("all-000{seq}"), "mark": "correct"});
+            Event { reviewer: Some("ann".to_owned()), ..event(seq, MARKED, &extra) }
+        };
+        let events = vec![event(1, PLANNED, &serde_json::to_value(planned()).unwrap()), mark(5), mark(6)];
+        let review = Review::of(&events).unwrap().unwrap();
+        let given = Given { frame: frame(&[("all", 10)]), planted: BTreeSet::new(), without_evidence: BTreeMap::new() };
+        let sample = Sample::of(&review, given, 100).unwrap();
+        let is_told = |size: i64, decision: Decision| {
+            let status = Status { decision, ..sample.status(&review).unwrap() };
+            let basis = Basis { size, marks: 0, marks_sha256: String::new() };
+            let owner = "olga".to_owned();
+            let decided = Decided { status, owner, basis, planted: Vec::new(), preconditions: Vec::new() };
+            let mut events = events.clone();
+            events.push(event(7, DECIDED, &serde_json::to_value(decided).unwrap()));
+            let check = decisions(&Review::of(&events).unwrap().unwrap(), &sample, &[]);
+            check.findings.iter().any(|finding| finding.contains("without 1 marks that came before it"))
+        };
+        assert!(is_told(6, Decision::Enable) && !is_told(7, Decision::Enable));
+        // Any other decision lets nothing run, and the mark counts in the next one.
+        assert!(!is_told(6, Decision::Extend));
+    }
 }

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::account::Account;
-use super::checks::Check;
+use super::checks::{Check, by_others};
 use super::decide::{Decision, Status};
 use super::frame::decimal;
 use super::items::told;
 use super::marks::{Mark, Standing, Verdict, Word};
 use super::outputs::Output;
-use super::plan::{Measure, Plan};
+use super::plan::{Measure, Plan, Promise};
 use super::record::{Review, Stated};
 use super::sample::Sample;
 use crate::analysis::fraction::Fraction;
@@ -52,6 +52,7 @@ pub fn of(account: &Account) -> Result<Value> {
         "class_means": drawn.map(|drawn| drawn.what.class.means()),
         "path": as_json(&path)?,
         "marks": marks(account),
+        "judged": account.sample.as_ref().map_or(0, |sample| judged(sample).len()),
         "checks": account.checks.iter().map(Check::to_json).collect::<Vec<_>>(),
         "rulings": review.decided.iter().map(ruling).collect::<Result<Vec<Value>>>()?,
         "assumptions": assumptions(account),
@@ -115,9 +116,7 @@ pub fn export(account: &Account) -> Result<Value> {
 /// When a query fails or a bound is met.
 pub async fn items(engine: &Engine, account: &Account, most: usize) -> Result<Vec<Value>> {
     let Some(sample) = &account.sample else { return Ok(Vec::new()) };
-    let mut seen = BTreeSet::new();
-    let judged = sample.ids().enumerate().filter(|(_, id)| sample.verdicts.contains_key(*id) && seen.insert(*id));
-    let mut judged: Vec<(usize, &str)> = judged.collect();
+    let mut judged = judged(sample);
     judged.sort_by_key(|(turn, id)| (sample.verdicts[*id].standing == Standing::Correct, *turn));
     judged.truncate(most);
     let outputs: Vec<&Output> = judged.iter().filter_map(|(_, id)| account.output(id)).collect();
@@ -130,6 +129,12 @@ pub async fn items(engine: &Engine, account: &Account, most: usize) -> Result<Ve
         whole
     };
     Ok(judged.iter().zip(told).map(whole).collect())
+}
+
+/// The items of the order that have a verdict, each once, with their turns from 0.
+fn judged(sample: &Sample) -> Vec<(usize, &str)> {
+    let mut seen = BTreeSet::new();
+    sample.ids().enumerate().filter(|(_, id)| sample.verdicts.contains_key(*id) && seen.insert(*id)).collect()
 }
 
 /// An item with how it stands.
@@ -178,7 +183,7 @@ fn left_out_share(plan: &Plan) -> Option<f64> {
     (all > 0).then(|| plan.frame.left_out as f64 / all as f64)
 }
 
-/// How many marks there are, which were taken back, and who cleared what.
+/// How many marks there are and how many somebody else than the reviewer stated, which were taken back, who cleared what.
 fn marks(account: &Account) -> Value {
     let mut last: BTreeMap<(&str, &str), (i64, &Mark)> = BTreeMap::new();
     let mut superseded = Vec::new();
@@ -200,6 +205,7 @@ fn marks(account: &Account) -> Value {
         account.sample.iter().flat_map(|sample| sample.verdicts.values()).map(|verdict| verdict.refused).sum();
     json!({
         "marks": account.review.marks.len(),
+        "by_others": by_others(&account.review),
         "items": account.sample.as_ref().map_or(0, |sample| sample.verdicts.len()),
         "superseded": superseded,
         "cleared": verdicts.filter_map(cleared).collect::<Vec<_>>(),
@@ -230,6 +236,7 @@ fn assumptions(account: &Account) -> Vec<String> {
          of the candidate",
         plan.frame.left_out
     ));
+    all.extend(plan.entropy.iter().filter_map(beacon));
     if let Some(drawn) = &review.drawn {
         all.push(format!("the seed is of class {:?}: {}", drawn.what.class, drawn.what.class.means()));
     }
@@ -241,6 +248,16 @@ fn assumptions(account: &Account) -> Vec<String> {
     }
     all.push("the evidence is complete: an output that was never sent cannot be drawn".to_owned());
     all
+}
+
+/// What nobody here can tell of a public beacon.
+fn beacon(promise: &Promise) -> Option<String> {
+    let round = promise.round.as_ref()?;
+    Some(format!(
+        "what was revealed as `{}` is what that beacon published as round {round}, after the plan: compare it with its \
+         publisher",
+        promise.kind
+    ))
 }
 
 /// How anybody does it again, step by step.
@@ -350,12 +367,24 @@ mod tests {
         .unwrap();
         let marks = &document["marks"];
         assert_eq!((&marks["marks"], &marks["items"], &marks["refused"]), (&4.into(), &1.into(), &1.into()));
+        // All events of the account are stated by olga, who is no reviewer.
+        assert_eq!((&marks["by_others"], &document["judged"]), (&4.into(), &1.into()));
         assert_eq!(marks["superseded"].as_array().map(Vec::len), Some(2));
         assert_eq!(
             (&marks["superseded"][0]["mark"], &marks["superseded"][0]["now"]),
             (&"correct".into(), &"incorrect".into())
         );
         assert_eq!(marks["cleared"][0]["cleared_by"], "bob");
+    }
+
+    #[test]
+    fn what_a_beacon_published_is_an_assumption() {
+        let mut account = account(&[]);
+        let is_told = |account: &Account| assumptions(account).iter().any(|words| words.contains("as round 4711"));
+        assert!(!is_told(&account));
+        let promise = Promise { kind: "drand".to_owned(), round: Some("4711".to_owned()), commitment: None };
+        account.review.planned.what.plan.entropy = vec![promise];
+        assert!(is_told(&account));
     }
 
     #[test]

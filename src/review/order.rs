@@ -25,13 +25,26 @@ impl Order {
     /// # Errors
     /// `Invalid` when the plan's strata are not those of the frame.
     pub fn draw(plan: &Plan, frame: &Frame, seed_hash: &str) -> Result<Self> {
-        if plan.strata.len() != frame.strata().len() {
-            return Err(Error::invalid("the strata of the plan are not those of the frame; draw from its own frame"));
-        }
+        check_strata(plan, frame)?;
         Ok(match plan.claim.of {
             Measure::Value => Self(by_value(plan, frame, seed_hash)),
             Measure::Overall | Measure::EachStratum => Self(by_ticket(plan, frame, seed_hash)),
         })
+    }
+
+    /// As many items of each stratum by their places in the frame: what a plan takes, before anybody can know which.
+    ///
+    /// # Errors
+    /// As [`Order::draw`].
+    pub fn undrawn(plan: &Plan, frame: &Frame) -> Result<Self> {
+        match plan.claim.of {
+            Measure::Value => Self::draw(plan, frame, ""),
+            Measure::Overall | Measure::EachStratum => {
+                check_strata(plan, frame)?;
+                let strata = by_stratum(frame, |place| place);
+                Ok(Self(in_turns(plan, strata)))
+            }
+        }
     }
 
     /// The places of the frame in the order of review.
@@ -50,28 +63,50 @@ impl Order {
     }
 }
 
-fn by_ticket(plan: &Plan, frame: &Frame, seed_hash: &str) -> Vec<u32> {
-    let most = usize::try_from(plan.most_items).unwrap_or(usize::MAX);
-    let strata = sorted(frame, &Tickets::new(seed_hash));
-    let mut next: Vec<_> = strata.into_iter().map(Vec::into_iter).collect();
-    turns(&plan.strata).take(most).filter_map(|stratum| next[stratum].next()).collect()
+fn check_strata(plan: &Plan, frame: &Frame) -> Result<()> {
+    if plan.strata.len() == frame.strata().len() {
+        return Ok(());
+    }
+    Err(Error::invalid("the strata of the plan are not those of the frame; draw from its own frame"))
 }
 
-/// The places of each stratum in the order of their tickets.
-fn sorted(frame: &Frame, tickets: &Tickets) -> Vec<Vec<u32>> {
-    let mut strata: Vec<Vec<(u64, u32)>> =
-        frame.strata().iter().map(|(_, items)| Vec::with_capacity(*items as usize)).collect();
-    for place in 0..frame.items() {
-        strata[frame.stratum(place)].push((tickets.head(frame.id(place)), place as u32));
-    }
+fn by_ticket(plan: &Plan, frame: &Frame, seed_hash: &str) -> Vec<u32> {
+    let tickets = Tickets::new(seed_hash);
+    let by_head = by_stratum(frame, |place| (tickets.head(frame.id(place as usize)), place));
+    let compare = |a: &(u64, u32), b: &(u64, u32)| {
+        let [left, right] = [a, b].map(|(_, place)| frame.id(*place as usize));
+        a.0.cmp(&b.0).then_with(|| tickets.order(left, right))
+    };
     let in_order = |mut stratum: Vec<(u64, u32)>| {
-        stratum.sort_unstable_by(|a, b| {
-            let [left, right] = [a, b].map(|(_, place)| frame.id(*place as usize));
-            a.0.cmp(&b.0).then_with(|| tickets.order(left, right))
-        });
+        // A large frame has many items that no turn comes to: they are not put in order.
+        let most = most_items(plan);
+        if most < stratum.len() {
+            stratum.select_nth_unstable_by(most, compare);
+            stratum.truncate(most);
+        }
+        stratum.sort_unstable_by(compare);
         stratum.into_iter().map(|(_, place)| place).collect::<Vec<u32>>()
     };
-    strata.into_iter().map(in_order).collect()
+    in_turns(plan, by_head.into_iter().map(in_order).collect())
+}
+
+/// What `of` says of each place of the frame, by strata.
+fn by_stratum<T>(frame: &Frame, of: impl Fn(u32) -> T) -> Vec<Vec<T>> {
+    let mut strata: Vec<Vec<T>> = frame.strata().iter().map(|(_, items)| Vec::with_capacity(*items as usize)).collect();
+    for place in 0..frame.items() {
+        strata[frame.stratum(place)].push(of(place as u32));
+    }
+    strata
+}
+
+/// The items of all strata, which take turns.
+fn in_turns(plan: &Plan, strata: Vec<Vec<u32>>) -> Vec<u32> {
+    let mut next: Vec<_> = strata.into_iter().map(Vec::into_iter).collect();
+    turns(&plan.strata).take(most_items(plan)).filter_map(|stratum| next[stratum].next()).collect()
+}
+
+fn most_items(plan: &Plan) -> usize {
+    usize::try_from(plan.most_items).unwrap_or(usize::MAX)
 }
 
 fn by_value(plan: &Plan, frame: &Frame, seed_hash: &str) -> Vec<u32> {
@@ -130,6 +165,22 @@ mod tests {
         let mut all = whole.places().to_vec();
         all.sort_unstable();
         assert!(all.into_iter().eq(0..100));
+    }
+
+    #[test]
+    fn before_the_draw_as_many_of_each_stratum_have_their_turns() {
+        let frame = frame(&[("a", 40), ("b", 60)]);
+        let mut plan = plan(&frame);
+        (plan.strata[0].per_round, plan.most_items) = (3, 47);
+        let strata = |order: &Order| -> Vec<usize> {
+            order.places().iter().map(|place| frame.stratum(*place as usize)).collect()
+        };
+        let undrawn = Order::undrawn(&plan, &frame).unwrap();
+        let drawn = Order::draw(&plan, &frame, &seed_hash("turns")).unwrap();
+        assert_eq!(strata(&undrawn), strata(&drawn));
+        assert!(undrawn != drawn && undrawn.places().len() == 47);
+        plan.strata.pop();
+        assert!(Order::undrawn(&plan, &frame).is_err() && Order::draw(&plan, &frame, "").is_err());
     }
 
     /// The order of what remains does not depend on what else is in the frame.

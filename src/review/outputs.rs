@@ -134,9 +134,8 @@ async fn actions_of(engine: &Engine, predicate: &str, environment: &str) -> Resu
         for (seq, id) in seqs.into_iter().zip(ids.iter()) {
             if let Some(id) = id
                 && matching.contains(seq)
-                && !actions.contains(id)
             {
-                actions.insert(id.into());
+                actions.get_or_insert_with(id, |id| id.into());
             }
         }
         if actions.len() > REVIEW_ITEMS {

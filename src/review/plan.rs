@@ -17,6 +17,8 @@ pub const FORMAT: &str = "sample-review-plan/v1";
 /// 1 / alpha at least: a larger allowed error means little, and only up to it is it proven that a correct mark never
 /// takes an E below 1 / alpha again, as the least number of further marks supposes.
 const LEAST_THRESHOLD: u64 = 4;
+/// Strata of a plan: each is tested anew with every mark, and more are no groups that anybody could name.
+const MOST_STRATA: usize = 1_000;
 /// The largest denominator of a rate or an allowed error: products with counts fit 64 bits.
 const MOST_DENOMINATOR: u64 = 1_000_000_000;
 
@@ -241,7 +243,8 @@ impl Plan {
         self.check_people()
     }
 
-    fn check_claim(&self) -> Result<()> {
+    /// The part of [`Plan::check_terms`] that needs no frame.
+    pub(super) fn check_claim(&self) -> Result<()> {
         let (below, alpha) = (self.claim.below, self.alpha);
         require(
             below.is_share() && below.denominator() <= MOST_DENOMINATOR,
@@ -268,6 +271,7 @@ impl Plan {
 
     fn check_strata(&self) -> Result<()> {
         require(!self.strata.is_empty(), "it has no strata; put all items into one")?;
+        check_number(self.strata.len())?;
         let is_sorted = self.strata.windows(2).all(|pair| pair[0].stratum < pair[1].stratum);
         require(is_sorted, "its strata are not sorted by name, each once; sort them by bytes")?;
         for Stratum { stratum, items, per_round, is_take_all } in &self.strata {
@@ -345,6 +349,20 @@ impl Plan {
         )?;
         require(!self.owner.is_empty(), "it names no owner; the business owner of the area signs the decision")
     }
+}
+
+/// Refuses more strata than are tested together.
+///
+/// # Errors
+/// `Limit`, with both numbers.
+pub(super) fn check_number(strata: usize) -> Result<()> {
+    if strata <= MOST_STRATA {
+        return Ok(());
+    }
+    Err(Error::limit(format!(
+        "the frame has {strata} strata, a plan at most {MOST_STRATA}; make them by a column with fewer values, or narrow \
+         the predicate"
+    )))
 }
 
 fn require(holds: bool, otherwise: &str) -> Result<()> {
@@ -437,6 +455,7 @@ mod tests {
         (|p| p.planted = Some(PlantedTerms { items: 0, ids_hash: p.frame.frame_hash.clone() }), "planted"),
         (|p| p.planted = Some(PlantedTerms { items: 3, ids_hash: "x".into() }), "planted"),
         (|p| p.strata.clear(), "no strata"),
+        (|p| p.strata = vec![p.strata[0].clone(); MOST_STRATA + 1], "1001 strata"),
         (|p| p.strata.reverse(), "not sorted"),
         (|p| p.strata[0].per_round = 0, "items a round"),
         (|p| p.strata[0].per_round = 4, "items a round"),

@@ -8,11 +8,12 @@ use std::collections::BTreeSet;
 
 use super::account::{pick_of, planted_of};
 use super::design::{Design, allocate};
+use super::frame::Frame;
 use super::ground::Ground;
 use super::leaf::Source;
 use super::outputs::outputs;
 use super::owner;
-use super::plan::{Claim, FORMAT, FrameTerms, Plan, PlantedTerms, Procedure, Promise, planted_hash};
+use super::plan::{Claim, FORMAT, FrameTerms, Plan, PlantedTerms, Procedure, Promise, check_number, planted_hash};
 use super::preconditions::{self, Asked};
 use super::record::{self, PLANNED, Planned, PlantedFrom, Purpose, next_attempt};
 use super::register::{About, as_json, conflict};
@@ -99,16 +100,19 @@ pub async fn plan(store: &Store, engine: &Engine, proposal: &Proposal, by: &str)
         return Err(Error::invalid("the ledger is empty; there are no outputs to judge"));
     }
     let planned = draft(proposal, size)?;
+    planned.plan.check_claim()?;
     let ground = Ground::Evidence(store);
     let at_size = ground.session(size).await?;
     let picked = outputs(ground, &at_size, &pick_of(&planned)?, Source::Tiles).await?;
+    check_number(picked.frame.strata().len())?;
     let workflow = workflow_of(&picked.workflows, proposal.workflow.as_deref())?;
     let mut planned = planned;
     planned.plan.owner = owner::of(engine, &workflow, &picked.areas).await?;
     if let Some(from) = &planned.planted_from {
         let planted = planted_of(ground, &at_size, from, Source::Tiles).await?;
-        let ids = planted.keys().map(String::as_str);
-        planned.plan.planted = Some(PlantedTerms { items: planted.len() as u64, ids_hash: planted_hash(ids) });
+        let ids = || planted.keys().map(String::as_str);
+        check_apart(ids(), &picked.frame)?;
+        planned.plan.planted = Some(PlantedTerms { items: planted.len() as u64, ids_hash: planted_hash(ids()) });
     }
     let (attempt, since) = next_attempt(&record::list(engine).await?, &workflow, planned.purpose);
     planned.plan.attempt = attempt;
@@ -240,6 +244,17 @@ fn only(found: &BTreeSet<Option<String>>) -> Option<&str> {
     match found.iter().collect::<Vec<_>>().as_slice() {
         [one] => one.as_deref(),
         _ => None,
+    }
+}
+
+/// Refuses to plant what is judged: of that nobody knows whether it is wrong, and its mark would count twice.
+fn check_apart<'a>(planted: impl Iterator<Item = &'a str>, frame: &Frame) -> Result<()> {
+    match planted.filter(|id| frame.place(id).is_some()).count() {
+        0 => Ok(()),
+        judged => Err(Error::invalid(format!(
+            "{judged} of the outputs to plant are in the frame itself; let --planted-where pick others, which are known \
+             to be wrong"
+        ))),
     }
 }
 

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::account::Account;
 use super::checkpoint::{cosignatures, first_after};
-use super::checks::marks_sha256;
+use super::checks::{marks_sha256, unheard};
 use super::decide::{Decision, Status};
+use super::ground::Ground;
 use super::leaf::{Source, leaves_of};
 use super::owner;
 use super::plan::Measure;
 use super::preconditions::{self, Asked, Condition};
-use super::record::{Basis, DECIDED, DRAWN, Decided, MARKED, Purpose, RESUMED, Review, Stated, is_end};
+use super::record::{self, Basis, DECIDED, DRAWN, Decided, MARKED, Purpose, RESUMED, Review, Stated, is_end};
 use super::seed::{Class, Drawn, Entropy, Seed};
 use super::sheet::Marking;
 use crate::clock::Micros;
@@ -211,7 +212,7 @@ pub struct Signed {
 ///
 /// # Errors
 /// Denied when somebody else signs; Invalid when ENABLE is reached and a condition does not hold any more; Conflict when
-/// the review is not drawn yet or is over, or somebody decides at the same moment; when the store fails.
+/// the review is not drawn yet or is over, or somebody decides or marks at the same moment; when the store fails.
 pub async fn decide(store: &Store, engine: &Engine, account: &Account, by: &str) -> Result<Signed> {
     let review = &account.review;
     let areas = review.area.clone().map_or_else(|| account.areas.clone(), |area| BTreeSet::from([Some(area)]));
@@ -224,6 +225,7 @@ pub async fn decide(store: &Store, engine: &Engine, account: &Account, by: &str)
     }
     if let Some(last) = review.last().filter(|last| is_enabling(review, &last.what.status)) {
         // Whoever was cut off between the two events has only the second one to write.
+        check_heard(store, review, (last.what.basis.size, last.seq)).await?;
         let resumed = resume(store, review, last.seq, &last.what.status, by).await?;
         return Ok(Signed { seq: last.seq, decided: last.what.clone(), resumed: Some(resumed) });
     }
@@ -245,7 +247,10 @@ pub async fn decide(store: &Store, engine: &Engine, account: &Account, by: &str)
     let taken = || conflict(format!("`{id}` was decided by somebody else just now; look at it again"));
     let seq = writer.state_once(&event).await?.ok_or_else(taken)?;
     let resumed = match is_enabling(review, &decided.status) {
-        true => Some(resume(store, review, seq, &decided.status, by).await?),
+        true => {
+            check_heard(store, review, (decided.basis.size, seq)).await?;
+            Some(resume(store, review, seq, &decided.status, by).await?)
+        }
         false => None,
     };
     Ok(Signed { seq, decided, resumed })
@@ -273,6 +278,23 @@ async fn basis(store: &Store, account: &Account) -> Result<Basis> {
     let marks: Vec<i64> = account.review.marks.iter().map(|mark| mark.seq).filter(|seq| *seq < account.size).collect();
     let leaves = leaves_of(store, &marks, Source::Rows).await?;
     Ok(Basis { size: account.size, marks: marks.len() as u64, marks_sha256: marks_sha256(&leaves) })
+}
+
+/// Refuses to resume by an ENABLE in event `seq` that rests on the first `size` events, where marks lie between: somebody
+/// marked while it was signed, and may have found an error.
+async fn check_heard(store: &Store, review: &Review, (size, seq): (i64, i64)) -> Result<()> {
+    if size == seq {
+        return Ok(());
+    }
+    let id = &review.review_id;
+    let engine = Ground::Evidence(store).session(seq).await?;
+    match unheard(&record::one(&engine, id).await?.marks, (size, seq)) {
+        0 => Ok(()),
+        late => Err(conflict(format!(
+            "{late} marks of `{id}` came while event {seq} was signed, and it does not count them; the workflow stays \
+             paused, plan another review"
+        ))),
+    }
 }
 
 /// States that the workflow runs again, citing the tally.

@@ -12,7 +12,6 @@ use super::order::Order;
 use super::plan::Plan;
 use super::record::Review;
 use super::tally::Verdicts;
-use crate::analysis::sampler::seed_hash;
 use crate::error::{Error, Result};
 
 /// What is given beside a review's events.
@@ -29,7 +28,9 @@ pub struct Given {
 impl Given {
     /// What the items come to by what the ledger holds within its first `size` events.
     fn verdicts(&self, review: &Review, size: i64) -> Verdicts {
-        let lost = self.without_evidence.iter().filter(|(_, since)| **since < size).map(|(item, _)| item.clone());
+        // Before the draw nothing has its turn, not even what is lost.
+        let is_lost = |since: i64| review.drawn.is_some() && since < size;
+        let lost = self.without_evidence.iter().filter(|(_, since)| is_lost(**since)).map(|(item, _)| item.clone());
         verdicts(&review.marked(size), review.plan().reviewers_per_item, &lost.collect())
     }
 }
@@ -53,10 +54,10 @@ impl Sample {
     pub fn of(review: &Review, given: Given, size: i64) -> Result<Self> {
         let plan = review.plan();
         plan.check(&given.frame)?;
-        // Before the draw there is no order and no mark: in any order nothing counts.
-        let undrawn = || seed_hash(&review.review_id);
-        let seed = review.drawn.as_ref().map_or_else(undrawn, |drawn| drawn.what.seed_hash.clone());
-        let order = Order::draw(plan, &given.frame, &seed)?;
+        let order = match &review.drawn {
+            Some(drawn) => Order::draw(plan, &given.frame, &drawn.what.seed_hash)?,
+            None => Order::undrawn(plan, &given.frame)?,
+        };
         let verdicts = given.verdicts(review, size);
         Ok(Self { given, order, verdicts })
     }
@@ -133,4 +134,44 @@ pub fn without_sample(review: &Review, reasons: Vec<String>) -> Result<Status> {
         seed: review.drawn.as_ref().map(|drawn| drawn.what.clone()),
     };
     Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::testing::frame;
+    use super::super::record::testing::{event, planned};
+    use super::super::record::{DRAWN, PLANNED};
+    use super::super::seed::{Class, Drawn, Seed};
+    use super::*;
+
+    /// A draw of a review by hand.
+    fn drawn() -> Drawn {
+        let digits = "0".repeat(64);
+        let seed = Seed {
+            origin: "log".to_owned(),
+            size: 2,
+            root: digits.clone(),
+            frame_hash: planned().plan.frame.frame_hash,
+            plan_hash: digits,
+            attempt: 1,
+            entropy: Vec::new(),
+        };
+        Drawn { seed_hash: seed.hash(), seed, class: Class::D, items: 10, order_hash: String::new() }
+    }
+
+    #[test]
+    fn what_is_lost_counts_from_the_draw_on_and_not_before_it_was() {
+        let mut events = vec![event(1, PLANNED, &serde_json::to_value(planned()).unwrap())];
+        let counted = |events: &[super::super::record::Event], size: i64| {
+            let review = Review::of(events).unwrap().unwrap();
+            let frame = frame(&[("all", 10)]);
+            let without_evidence = (0..10).map(|place| (frame.id(place).to_owned(), 5)).collect();
+            let given = Given { frame, planted: BTreeSet::new(), without_evidence };
+            let status = Sample::of(&review, given, size).unwrap().status(&review).unwrap();
+            (status.n, status.k)
+        };
+        assert_eq!(counted(&events, 9), (0, 0));
+        events.push(event(3, DRAWN, &serde_json::to_value(drawn()).unwrap()));
+        assert_eq!((counted(&events, 5), counted(&events, 6)), ((0, 0), (10, 10)));
+    }
 }

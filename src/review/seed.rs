@@ -79,7 +79,9 @@ impl Class {
     /// What it means, in a sentence.
     pub fn means(self) -> &'static str {
         match self {
-            Self::A => "a public beacon that the plan named in advance: nobody could choose the sample",
+            Self::A => {
+                "a public beacon that the plan named in advance: if it is what was published, nobody could choose"
+            }
             Self::B => {
                 "entropy of a reviewer, committed to before the checkpoint and revealed after it: neither the operator \
                  nor the reviewer alone could choose the sample"

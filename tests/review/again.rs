@@ -10,9 +10,13 @@ use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use probity::clock::Clock;
 use probity::event::Column;
+use probity::review::account::Account;
+use probity::review::ground::Ground;
+use probity::review::leaf::Source;
+use probity::review::{record, register};
 use probity::store::object::Location;
 use probity::store::{Store, parquet};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::world::{World, id_of, item as item_id, named, outcomes};
 use crate::support::command::run;
@@ -66,10 +70,50 @@ fn a_pack_alone_is_enough_to_verify_a_review() {
     run(elsewhere.path(), &args).ended(2);
 }
 
-/// Replaces `from` by `to` in what events state, as somebody with access to all files would.
-async fn tampered(dir: &Path, (from, to): (&str, &str)) {
+#[test]
+fn a_review_is_verified_by_all_that_there_is() {
+    let (world, id, _) = enabled();
+    let size = world.rows("select count(*) as n from events", &[])[0]["n"].as_i64().unwrap();
+    // Before the decision and the resumption that follows it.
+    let before = (size - 2).to_string();
+    let status = world.run(&["--as-of", &before, "review", "status", &id, "--json"]).ended(0).json();
+    assert_eq!(status["state"], "drawn");
+    let refused = world.run(&["--as-of", &before, "review", "verify", &id]).ended(2).err;
+    assert!(refused.contains("by all that there is"), "{refused}");
+}
+
+/// The store of a world.
+async fn opened(dir: &Path) -> (Location, Store) {
     let location = Location::open(dir.join("probity-data").to_str().unwrap()).unwrap();
     let store = Store::open(location.clone(), "default", Clock::system()).await.unwrap();
+    (location, store)
+}
+
+/// The owner looks at 29 correct marks; before he has signed ENABLE, one of them is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_comes_while_enable_is_signed_keeps_the_workflow_paused() {
+    let world = World::new();
+    let (id, items) = world.ready(&[]);
+    world.mark(&id, "rita", &items[..29], "correct");
+    let (_, store) = opened(world.dir()).await;
+    let ground = Ground::Evidence(&store);
+    let size = store.snapshot().await.unwrap().size;
+    let engine = ground.session(size).await.unwrap();
+    let review = record::one(&engine, &id).await.unwrap();
+    let account = Account::of(ground, review, size, Source::Tiles).await.unwrap();
+    world.mark(&id, "rita", &items[..1], "incorrect");
+    let refused = register::decide(&store, &engine, &account, "olga").await.unwrap_err().to_string();
+    assert!(refused.contains("1 marks of") && refused.contains("stays paused"), "{refused}");
+    let again = world.run(&["review", "decide", &id, "--by", "olga"]).ended(2).err;
+    assert!(again.contains("stays paused"), "{again}");
+    let resumed = world.rows("select count(*) as n from events where event_type = 'workflow.resumed'", &[]);
+    assert_eq!(resumed, [json!({"n": 0})]);
+    assert_eq!(named(&world.verified(&id, 1), "failed"), ["decision"]);
+}
+
+/// Replaces `from` by `to` in what events state, as somebody with access to all files would.
+async fn tampered(dir: &Path, (from, to): (&str, &str)) {
+    let (location, store) = opened(dir).await;
     let mut is_found = false;
     for file in &store.snapshot().await.unwrap().files {
         let rows = parquet::scan(&location.objects, file, &Column::all(), None).await.unwrap();

@@ -60,6 +60,21 @@ fn of_two_reviewers_the_worse_word_counts_until_a_third_clears_it() {
 }
 
 #[test]
+fn marks_that_one_person_brings_for_others_are_told() {
+    let world = World::new();
+    let two = ["--reviewer", "rita", "--reviewer", "ron", "--reviewers-per-item", "2"];
+    let (id, items) = world.ready(&two);
+    let lines = ["rita", "ron"].map(|name| format!("{},correct,{name}\n", items[0])).concat();
+    std::fs::write(world.dir().join("both.csv"), format!("item,mark,reviewer\n{lines}")).unwrap();
+    world.run(&["review", "mark", &id, "--file", "both.csv", "--by", "ron"]).ended(0);
+    assert_eq!(world.status(&id, 1)["n"], 1, "both names count");
+    let verified = world.run(&["review", "verify", &id]).ended(0).out;
+    assert!(verified.contains("2 marks, 1 stated by others than their reviewers"), "{verified}");
+    let report = world.run(&["review", "report", &id, "--json"]).ended(0).json();
+    assert_eq!((&report["marks"]["by_others"], &report["judged"]), (&1.into(), &1.into()));
+}
+
+#[test]
 fn an_escalated_item_is_wrong_until_somebody_says_otherwise() {
     let world = World::new();
     let (id, items) = world.ready(&[]);

@@ -34,6 +34,8 @@ const MOST_TICKS: i32 = 7;
 /// Marks nearer to each other than this many units are one.
 const APART: i32 = 4;
 const LONGEST_FIGURE: i32 = 160;
+/// From the end of the path to the middle of what was reached.
+const FIGURE: i32 = 15;
 
 /// The path of E over the items reviewed, on a logarithmic scale, with what has to be reached; wrong items are marked.
 /// None without items or without anything to reach.
@@ -61,7 +63,7 @@ pub fn evidence(title: &str, goal: &Goal, steps: &[Step]) -> Option<Svg> {
         let level = plot.y(goal.threshold);
         canvas.line(&[(plot.left, level), (plot.right, level)], LIMIT, 2);
         plot.path(canvas, steps);
-        plot.figure(canvas, (last, &shorten(&goal.reached, LONGEST_FIGURE)));
+        plot.figure(canvas, (steps, &shorten(&goal.reached, LONGEST_FIGURE)));
     }))
 }
 
@@ -163,11 +165,20 @@ impl Plot {
         }
     }
 
-    /// What was reached, above the end of the path.
-    fn figure(&self, canvas: &Canvas, (last, words): (&Step, &str)) {
-        let (x, y) = self.at(last);
+    /// What was reached, at the end of the path.
+    fn figure(&self, canvas: &Canvas, (steps, words): (&[Step], &str)) {
+        let Some((x, y)) = self.clear_of(steps) else { return };
         let half = bold_width(words) / 2;
-        canvas.strong_centred((x.clamp(self.left + half, WIDTH - half), y - 15), words);
+        canvas.strong_centred((x.clamp(self.left + half, WIDTH - half), y), words);
+    }
+
+    /// Above the end of a path; below it where the path comes down to its end and there is room.
+    fn clear_of(&self, steps: &[Step]) -> Option<(i32, i32)> {
+        let (last, rest) = steps.split_last()?;
+        let (x, y) = self.at(last);
+        let is_fallen = rest.last().is_some_and(|before| self.at(before).1 < y - FIGURE / 2);
+        let is_free = y + FIGURE <= self.bottom - FIGURE / 2;
+        Some((x, if is_fallen && is_free { y + FIGURE } else { y - FIGURE }))
     }
 }
 
@@ -243,6 +254,18 @@ mod tests {
         }
         let certain = [Step { n: 1_234_567, k: 0, e: f64::INFINITY }];
         assert_nothing_overlaps(&evidence("t", &goal("certain"), &certain).unwrap());
+    }
+
+    #[test]
+    fn the_figure_stands_clear_of_a_path_that_falls_at_its_end() {
+        let below = |steps: &[Step]| {
+            let (powers, axis) = (Powers::of(40.0, steps), Axis::of_counts(20));
+            let plot = Plot { powers, axis, left: 40, right: 600, top: 50, bottom: 50 + HEIGHT };
+            plot.clear_of(steps).unwrap().1 - plot.at(steps.last().unwrap()).1
+        };
+        assert_eq!((below(&path(20)), below(&path(19)), below(&path(1))), (FIGURE, -FIGURE, -FIGURE));
+        let nothing = [Step { n: 1, k: 0, e: 1.1 }, Step { n: 2, k: 2, e: 0.0 }];
+        assert_eq!(below(&nothing), -FIGURE, "at the bottom there is the axis");
     }
 
     #[test]

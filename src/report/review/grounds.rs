@@ -15,13 +15,20 @@ const SHOWN: usize = 100;
 
 /// What was taken back or cleared.
 pub(super) fn marks(document: &Value) -> Section {
-    let summary = format!(
-        "{} marks of {} items; {} marks from incorrect to correct by the same reviewer did not count, because a second \
-         one has to clear it.",
-        counted(document, "/marks/marks"),
-        counted(document, "/marks/items"),
-        counted(document, "/marks/refused")
-    );
+    let count = |name: &str| counted(document, &format!("/marks/{name}"));
+    let mut summary = format!("{} marks of {} items.", count("marks"), count("items"));
+    if number(document, "/marks/refused") > Some(0) {
+        summary.push_str(&format!(
+            " {} marks from incorrect to correct by the same reviewer did not count, because a second one has to clear it.",
+            count("refused")
+        ));
+    }
+    if number(document, "/marks/by_others") > Some(0) {
+        summary.push_str(&format!(
+            " {} marks were put into the ledger by somebody else than the reviewer whom they name.",
+            count("by_others")
+        ));
+    }
     let all = list(document, "/marks/superseded");
     let shown = &all[..all.len().min(SHOWN)];
     let row = |mark: &Value| -> Vec<Cell> {
@@ -163,9 +170,12 @@ mod tests {
                 "now": "incorrect"}],
             "cleared": [{"item": "i-2", "cleared_by": "ron", "reviewers": ["rita", "ron"]}]});
         let html = report(&review, "default").html;
-        for expected in ["3 marks of 2 items; 1 marks", "i-1", "812", "i-2", "rita, ron"] {
+        for expected in ["3 marks of 2 items. 1 marks", "i-1", "812", "i-2", "rita, ron"] {
             assert!(html.contains(expected), "{expected}");
         }
+        assert!(!html.contains("by somebody else"));
+        review["marks"]["by_others"] = 2.into();
+        assert!(report(&review, "default").html.contains("2 marks were put into the ledger by somebody else"));
     }
 
     #[test]

@@ -16,6 +16,9 @@ use super::files::Report;
 use super::incident::{list, number, real, section, short, table, words};
 use super::{format, html};
 
+/// The purpose of a review that follows no incident.
+const CADENCE: &str = "cadence";
+
 /// The report of the review that `document` tells of.
 pub fn report(document: &Value, tenant: &str) -> Report {
     let id = words(document, "/review_id");
@@ -71,6 +74,7 @@ fn facts(document: &Value) -> Vec<(String, String)> {
         said.into_iter().map(|(label, pointer)| (label.to_owned(), value(pointer))).collect();
     let purpose = match words(document, "/purpose").as_str() {
         "re_enable" => "before the workflow runs again".to_owned(),
+        CADENCE => "by cadence".to_owned(),
         other => other.to_owned(),
     };
     facts.push(("Purpose".to_owned(), purpose));
@@ -101,7 +105,7 @@ fn banner(document: &Value) -> Option<String> {
 /// What is decided, and what that promises.
 fn answer(document: &Value) -> Section {
     let decision = words(document, "/status/decision");
-    let (value, tone) = verdict(&decision);
+    let (value, tone) = verdict(&decision, words(document, "/purpose") == CADENCE);
     let headline = Headline {
         label: "The sample says".to_owned(),
         value: decision.clone(),
@@ -133,12 +137,18 @@ fn answer(document: &Value) -> Section {
     }
     blocks.extend(value_at_stake(document));
     blocks.extend(planted(document));
-    section("answer", "The answer", "May the workflow run, and how sure is that?", blocks)
+    let question = match words(document, "/purpose").as_str() {
+        CADENCE => "Is the work as good as it is claimed to be, and how sure is that?",
+        _ => "May the workflow run, and how sure is that?",
+    };
+    section("answer", "The answer", question, blocks)
 }
 
-/// A decision in a sentence.
-fn verdict(decision: &str) -> (&'static str, Tone) {
+/// A decision in a sentence; a look by cadence lets nothing run and stops nothing.
+fn verdict(decision: &str, is_by_cadence: bool) -> (&'static str, Tone) {
     match decision {
+        "ENABLE" if is_by_cadence => ("The claim is shown.", Tone::Good),
+        "PAUSED" if is_by_cadence => ("The plan cannot show the claim any more.", Tone::Bad),
         "ENABLE" => ("The claim is shown: the workflow may run.", Tone::Good),
         "EXTEND" => ("Not shown yet; more marks may show it, and going on costs nothing.", Tone::Watch),
         "CENSUS" => ("Not shown yet; only a look at so much that the claim is certain would show it.", Tone::Watch),
@@ -184,13 +194,25 @@ fn planted(document: &Value) -> Option<Block> {
     let least = if share.is_empty() {
         "What reviewers catch is not known until all of them are marked.".to_owned()
     } else {
-        format!("Reviewers catch at least {share} of what is wrong, and the test allows for the rest.")
+        format!("Reviewers catch at least {} of what is wrong, and the test allows for the rest.", percent(&share))
     };
     Some(Block::Text(format!(
         "Among the items were {} that are known to be wrong; {} of them were caught. {least}",
         format::count(items),
         format::of(caught, marked)
     )))
+}
+
+/// A share `a/b` in percent with one decimal, rounded down: less is certain than a rounded number would say.
+fn percent(share: &str) -> String {
+    let [numerator, denominator] = share.split_once('/').map_or(["", ""], |(a, b)| [a, b]).map(str::parse::<u128>);
+    match (numerator, denominator) {
+        (Ok(numerator), Ok(denominator @ 1..)) => {
+            let permille = numerator.saturating_mul(1_000) / denominator;
+            format!("{}.{}\u{a0}%", permille / 10, permille % 10)
+        }
+        _ => share.to_owned(),
+    }
 }
 
 /// How E came about, and the counts of each stratum.
@@ -314,6 +336,22 @@ mod tests {
         let html = report(&json!({"review_id": "rev-2"}), "default").html;
         assert!(html.contains("Nobody has signed a decision yet") && html.contains(format::NO_DATA));
         assert!(!html.contains("<svg"));
+    }
+
+    #[test]
+    fn a_look_by_cadence_does_not_say_that_anything_may_run() {
+        let mut cadence = document("ENABLE");
+        cadence["purpose"] = CADENCE.into();
+        let html = report(&cadence, "default").html;
+        assert!(html.contains("The claim is shown.") && html.contains("by cadence") && !html.contains("may run"));
+        assert!(report(&document("ENABLE"), "default").html.contains("the workflow may run"));
+    }
+
+    #[test]
+    fn what_reviewers_catch_is_rounded_down() {
+        assert_eq!(percent("381513/500000"), "76.3\u{a0}%");
+        assert_eq!((percent("999999/1000000"), percent("1/1")), ("99.9\u{a0}%".to_owned(), "100.0\u{a0}%".to_owned()));
+        assert_eq!((percent("1"), percent("1/0")), ("1".to_owned(), "1/0".to_owned()));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::report::incident::{brief, cell, cut, labelled, list, noted, number, r
 const SHOWN: usize = 200;
 /// Characters of a value.
 const VALUE: usize = 60;
+/// Characters of an id, of which `review mark` takes 8.
+const ID: usize = 12;
 
 /// What was judged, and how the sample of it was drawn.
 pub(super) fn sample(document: &Value) -> Section {
@@ -89,51 +91,68 @@ fn seed(document: &Value) -> Block {
     labelled("Seed", kept(pairs))
 }
 
-/// What reviewers were shown, and how it stands.
+/// A column of the items: its label, its kind, what it says of an item.
+type Told = (&'static str, Kind, fn(&Value) -> Cell);
+
+/// What is told of every item.
+const TOLD: [Told; 9] = [
+    ("Turn", Kind::Count, |item| number(item, "/turn").into()),
+    ("Record", Kind::Text, |item| record(item).into()),
+    ("Field", Kind::Text, |item| cell(item, "/field")),
+    ("Before", Kind::Text, |item| value(item, "/old_value").into()),
+    ("Proposed", Kind::Text, |item| value(item, "/new_value").into()),
+    ("Stands", Kind::Text, |item| standing(&words(item, "/standing")).into()),
+    ("Reviewers", Kind::Text, |item| {
+        Some(texts(item, "/reviewers").join(", ")).filter(|names| !names.is_empty()).into()
+    }),
+    ("Event", Kind::Count, |item| number(item, "/seq").into()),
+    ("Item", Kind::Code, |item| words(item, "/item").chars().take(ID).collect::<String>().into()),
+];
+/// The place of how it stands.
+const STANDS: usize = 5;
+/// Of several strata.
+const STRATUM: Told = ("Stratum", Kind::Text, |item| cell(item, "/stratum"));
+/// Of a claim by value.
+const VALUES: [Told; 2] = [
+    ("Value", Kind::Text, |item| cell(item, "/weight")),
+    ("Wrong amount", Kind::Text, |item| cell(item, "/wrong_amount")),
+];
+
+/// What reviewers were shown, and how it stands; a column that would say nothing is left out, the JSON has it.
 pub(super) fn items(document: &Value) -> Section {
-    let all = list(document, "/items");
-    let shown = &all[..all.len().min(SHOWN)];
-    let columns = [
-        ("Turn", Kind::Count),
-        ("Stratum", Kind::Text),
-        ("Record", Kind::Text),
-        ("Field", Kind::Text),
-        ("Before", Kind::Text),
-        ("Proposed", Kind::Text),
-        ("Value", Kind::Text),
-        ("Stands", Kind::Text),
-        ("Wrong amount", Kind::Text),
-        ("Reviewers", Kind::Text),
-        ("Event", Kind::Count),
-        ("Item", Kind::Code),
-    ];
-    let rows = shown.iter().map(item).collect();
-    let note = cut(shown.len(), all.len(), "items");
+    let told = list(document, "/items");
+    let shown = &told[..told.len().min(SHOWN)];
+    let mut columns = TOLD.to_vec();
+    if words(document, "/plan/claim/of") == "value" {
+        (STANDS + 1..).zip(VALUES).for_each(|(at, column)| columns.insert(at, column));
+    }
+    if list(document, "/plan/strata").len() > 1 {
+        columns.insert(1, STRATUM);
+    }
+    let rows: Vec<Vec<Cell>> = shown.iter().map(|item| columns.iter().map(|(_, _, of)| of(item)).collect()).collect();
+    let columns: Vec<(&str, Kind)> = columns.iter().map(|(label, kind, _)| (*label, *kind)).collect();
+    let note = left_out(document, (shown.len(), told.len()));
     let question = "What was judged, and what was found? Items that are not correct come first.";
     section("items", "The items", question, vec![noted("Items reviewed", &columns, rows, ("none yet", note))])
 }
 
-fn item(item: &Value) -> Vec<Cell> {
-    let value = |pointer: &str| {
-        let text = item.pointer(pointer).and_then(Value::as_str);
-        text.map(|text| brief(text, VALUE))
-    };
-    let record = ["/system", "/record_type", "/record_id"].map(|part| words(item, part));
-    let record = if record.iter().all(String::is_empty) { None } else { Some(record.join("/")) };
-    vec![
-        number(item, "/turn").into(),
-        cell(item, "/stratum"),
-        record.into(),
-        cell(item, "/field"),
-        value("/old_value").into(),
-        value("/new_value").into(),
-        cell(item, "/weight"),
-        standing(&words(item, "/standing")).into(),
-        cell(item, "/wrong_amount"),
-        Some(texts(item, "/reviewers").join(", ")).filter(|names| !names.is_empty()).into(),
-        number(item, "/seq").into(),
-        words(item, "/item").chars().take(16).collect::<String>().into(),
-    ]
+/// What is said below the items of which not all are shown; the document itself may hold fewer than were judged.
+fn left_out(document: &Value, (shown, told): (usize, usize)) -> String {
+    let judged = number(document, "/judged").unwrap_or(told as u64);
+    if judged <= told as u64 {
+        return cut(shown, told, "items");
+    }
+    let counts = [shown as u64, judged, told as u64].map(format::count);
+    format!("The first {} of {} items; the JSON has {}.", counts[0], counts[1], counts[2])
+}
+
+fn record(item: &Value) -> Option<String> {
+    let parts = ["/system", "/record_type", "/record_id"].map(|part| words(item, part));
+    if parts.iter().all(String::is_empty) { None } else { Some(parts.join("/")) }
+}
+
+fn value(item: &Value, pointer: &str) -> Option<String> {
+    item.pointer(pointer).and_then(Value::as_str).map(|text| brief(text, VALUE))
 }
 
 fn standing(standing: &str) -> Flag {
@@ -178,5 +197,20 @@ mod tests {
         let html = report(&many, "default").html;
         assert!(html.contains("s/t/200") && !html.contains("s/t/201") && html.contains("200 of 250 items"));
         assert!(html.contains("rita, ron") && html.contains(&format!("{}…", "x".repeat(60))));
+        many["judged"] = 1_250.into();
+        assert!(report(&many, "default").html.contains("200 of 1,250 items; the JSON has 250"));
+    }
+
+    #[test]
+    fn a_column_that_would_say_nothing_is_left_out() {
+        let mut review = document("EXTEND");
+        review["items"] = json!([{"turn": 1, "stratum": "gold", "weight": "7.50", "standing": "correct"}]);
+        let html = report(&review, "default").html;
+        assert!(!html.contains("gold") && !html.contains("7.50") && !html.contains("Wrong amount"));
+        review["plan"]["strata"] = json!([{"stratum": "gold"}, {"stratum": "tin"}]);
+        review["plan"]["claim"]["of"] = "value".into();
+        let html = report(&review, "default").html;
+        let places = ["Turn", "gold", "correct", "7.50"].map(|words| html.rfind(words).unwrap());
+        assert!(places.is_sorted() && html.contains("Wrong amount"), "{places:?}");
     }
 }
