@@ -10,6 +10,8 @@ use crate::limits::QUERY_MEMORY_BYTES;
 
 /// Longest text of DataFusion's that is repeated; beyond it stands a plan, not a reason.
 const MESSAGE_BYTES: usize = 600;
+/// What DataFusion says where temporary files reached their bound, in errors of several classes.
+const NO_ROOM: &str = "used disk space during the spilling";
 /// What DataFusion says where a nested loop join lacks memory for its side: it reads it again in parts, and an exchange
 /// gives it only once.
 const READ_AGAIN: &str = "partition not used yet";
@@ -27,7 +29,7 @@ pub fn error(cause: DataFusionError) -> Error {
     let message = short(root);
     match root {
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
-        _ if message.contains(READ_AGAIN) => exhausted(&message),
+        _ if message.contains(READ_AGAIN) || message.contains(NO_ROOM) => exhausted(&message),
         DataFusionError::ObjectStore(inner) if matches!(**inner, object_store::Error::NotFound { .. }) => {
             Error::unavailable("a data file is gone; the query took too long, ask again").because(message)
         }
