@@ -4,10 +4,10 @@
 //! they can be made. Invariant: names are unique over all kinds, and no view needs itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
 use std::sync::OnceLock;
 
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::ast::{ObjectName, Query, visit_relations};
 
 use super::header::{Kind, NamedQuery};
 use super::shipped;
@@ -47,7 +47,7 @@ impl Catalogue {
             }
             queries.insert(query.name.clone(), query);
         }
-        let needs = needs_of_views(&queries)?;
+        let needs = needs_of_views(&queries);
         let views = order_of_views(&needs)?;
         Ok(Self { queries, views, needs })
     }
@@ -131,12 +131,12 @@ fn is_alike(known: &str, asked: &str) -> bool {
     known.starts_with(asked) || asked.starts_with(known) || known.split('_').any(|p| parts.contains(p))
 }
 
-fn needs_of_views(queries: &BTreeMap<String, NamedQuery>) -> Result<BTreeMap<String, BTreeSet<String>>> {
+fn needs_of_views(queries: &BTreeMap<String, NamedQuery>) -> BTreeMap<String, BTreeSet<String>> {
     let views: BTreeMap<&String, &NamedQuery> = queries.iter().filter(|(_, q)| q.kind == Kind::View).collect();
     let needs = |(name, query): (&&String, &&NamedQuery)| {
-        let mut needs = tables_in(query)?;
+        let mut needs = tables_in(query);
         needs.retain(|word| word != *name && views.contains_key(word));
-        Ok(((*name).clone(), needs))
+        ((*name).clone(), needs)
     };
     views.iter().map(needs).collect()
 }
@@ -163,33 +163,45 @@ fn order_of_views(needs: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<Stri
 }
 
 /// The words that follow `from` or `join` in the text: every table that a shipped query reads is among them.
-///
-/// # Errors
-/// When the text cannot be split into tokens.
-pub fn tables_in(query: &NamedQuery) -> Result<BTreeSet<String>> {
-    let words = tokens(&query.text).map_err(|e| Error::invalid(format!("queries/{}: {e}", query.file)))?;
-    let opens = |word: &Option<String>| word.as_deref().is_some_and(|word| ["from", "join"].contains(&word));
-    Ok(words.windows(2).filter(|pair| opens(&pair[0])).filter_map(|pair| pair[1].clone()).collect())
+pub fn tables_in(query: &NamedQuery) -> BTreeSet<String> {
+    let words = words(&query.text);
+    let opens = |word: &str| ["from", "join"].iter().any(|opening| word.eq_ignore_ascii_case(opening));
+    words.windows(2).filter(|pair| opens(pair[0])).map(|pair| pair[1].to_ascii_lowercase()).collect()
 }
 
-/// All words of a text: every table that anybody's SQL reads is among them.
-///
-/// # Errors
-/// When the text cannot be split into tokens.
-pub fn words_in(text: &str) -> Result<BTreeSet<String>> {
-    let words = tokens(text).map_err(|e| Error::invalid(format!("the SQL cannot be read: {e}")))?;
-    Ok(words.into_iter().flatten().collect())
+/// The tables that a stranger's query reads, by the last part of their names; those that it defines itself are among them.
+pub fn tables_of(query: &Query) -> BTreeSet<String> {
+    let mut tables = BTreeSet::new();
+    let _ = visit_relations(query, |name: &ObjectName| {
+        let last = name.0.last().and_then(|part| part.as_ident());
+        tables.extend(last.map(|ident| ident.value.to_ascii_lowercase()));
+        ControlFlow::<()>::Continue(())
+    });
+    tables
 }
 
-/// The tokens that are not white space: a word in lower case, or none for anything else.
-fn tokens(text: &str) -> std::result::Result<Vec<Option<String>>, String> {
-    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize().map_err(|e| e.to_string())?;
-    let significant = tokens.into_iter().filter(|token| !matches!(token, Token::Whitespace(_)));
-    let word = |token: Token| match token {
-        Token::Word(word) => Some(word.value.to_ascii_lowercase()),
-        _ => None,
-    };
-    Ok(significant.map(word).collect())
+/// The words of a shipped text; whatever is no word stands between two of them as an empty one. A tokenizer of all SQL
+/// takes a fifth of the time of a short command for this.
+fn words(text: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let is_word = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match first {
+            _ if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
+            '\'' | '"' => rest[1..].find(first).map_or(rest.len(), |end| end + 2),
+            c if is_word(c) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            c => c.len_utf8(),
+        };
+        let (token, behind) = rest.split_at(length);
+        if is_word(first) {
+            words.push(token);
+        } else if !first.is_whitespace() && !token.starts_with("--") {
+            words.push("");
+        }
+        rest = behind;
+    }
+    words
 }
 
 #[cfg(test)]
@@ -207,6 +219,21 @@ mod tests {
         let circle = text("select a from b");
         let err = Catalogue::of_files(&[("views/a.sql", &circle), ("views/b.sql", &c)]).unwrap_err();
         assert_eq!(err.to_string(), "views need each other in a circle: a, b");
+    }
+
+    #[test]
+    fn tables_follow_from_and_join_outside_of_comments_and_texts() {
+        let text = format!("{HEAD}-- from b\nselect 'from c', \"from\" as d from E join (select 1 from f_1) as g -- join h");
+        let query = NamedQuery::parse("metrics/a.sql", &text).unwrap();
+        assert_eq!(tables_in(&query).into_iter().collect::<Vec<_>>(), ["", "e", "f_1"]);
+    }
+
+    #[test]
+    fn an_alias_is_no_table() {
+        let sql = "select count(*) as decisions from \"Events\" where seq in (select seq from public.approvals)";
+        let statement = crate::query::guard::parse(sql).unwrap();
+        let tables = tables_of(crate::query::guard::query_of(&statement).unwrap());
+        assert_eq!(tables.into_iter().collect::<Vec<_>>(), ["approvals", "events"]);
     }
 
     #[test]

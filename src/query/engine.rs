@@ -189,7 +189,7 @@ impl Engine {
         let (state, views) = self.session(query, &bound)?;
         let query = query.clone();
         let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
-            views.make(&state, &catalogue::tables_in(&query)?).await?;
+            views.make(&state, &catalogue::tables_in(&query)).await?;
             let plan = plan_named(&state, &query, &bound).await?;
             check_returns(&query, &plan)?;
             let plan = match grain {
@@ -255,7 +255,7 @@ impl Engine {
         let (text, bound) = (text.to_owned(), Bound::as_of(self.as_of.at));
         let work = QueryRuntime::on_deep_stack(guest.handle(), async move {
             let mut statement = guard::parse(&text)?;
-            let weights = views.make(&shipped, &catalogue::words_in(&text)?).await?;
+            let weights = views.make(&shipped, &catalogue::tables_of(guard::query_of(&statement)?)).await?;
             guard::check_statement(&statement, &weights)?;
             fill(&mut statement, &bound)?;
             let plan = state.statement_to_plan(statement).await.map_err(failure::error)?;

@@ -103,7 +103,7 @@ impl Ask<'_> {
     fn print_views(&self, gathered: &mut Gathered) -> Result<()> {
         let mut words = BTreeSet::new();
         for query in &gathered.queries {
-            words.extend(tables_in(self.catalogue.get(&query.name)?)?);
+            words.extend(tables_in(self.catalogue.get(&query.name)?));
         }
         for view in self.catalogue.needed(&words) {
             gathered.queries.push(self.printed(view)?);
