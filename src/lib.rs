@@ -46,15 +46,16 @@
 //! | [`store`] | paths, durable objects, journal, Delta table, fold, compaction, projection, indexes, quarantine | no SQL |
 //! | [`ingest`] | framing, mappings, duplicate detection, the writer, counts | no queries |
 //! | [`query`] | the catalogue of `queries/`, the table provider, guarded SQL, functions, output | writes nothing |
-//! | [`custody`] | erasure of a person, holds, retention: an event first, then the removal | decides nothing for a person |
+//! | [`custody`] | packs handed out, erasure of a person, holds, retention: an event first, then the removal | decides nothing for a person |
 //! | [`incident`] | the rules of a policy that open draft incidents, the scope of an incident, its candidate causes, guardrail replays, recovery plans, the register with its steps and deadlines, reconciliation with the history of a system of record | decides nothing for a person, undoes nothing |
 //! | [`review`] | sample reviews: frame, plan, seed, order, marks, the decision and what anybody can verify of it | believes nothing that it can compute, signs for nobody |
+//! | [`access`] | roles, and the tokens that say who somebody is | knows nothing of HTTP, keeps no secret |
 //! | [`report`] | dashboards and answers become pages, JSON, CSV | computes no number |
-//! | [`server`] | a finished page on loopback | no computation |
+//! | [`server`] | the API and the pages over HTTP: the guard that every request passes, one writer a tenant, kept sessions and pages | no computation, no way past the guard |
 //! | [`cli`] | one file per verb; words, results, exit codes | no computation |
 //!
 //! Foreign crates have one home: `deltalake` in `store::table`, `datafusion` in `query` and `ingest::mapping`,
-//! `axum` in `server` and `witness::server`, `reqwest` in `witness::client`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
+//! `axum` in `server` and `witness::server`, `tokio-rustls` in `server`, `reqwest` in `witness::client`, `clap` in `cli`, `plotters` in `report`. Arrow is the common currency.
 //!
 //! SQL lives in `queries/`, one file a question, with a parsed header; `dashboards/` says which questions a page
 //! answers. A control gives one row per item that it judges; the engine counts them, so that missing data never
@@ -72,6 +73,8 @@
 //!   segments. A reader folds the actions that newer events touch and replaces their rows. `queries/views/actions.sql`
 //!   defines it; a test compares the two.
 //! - The *index* of a data file (`store::index`): the pages that tell of an event, an action or a record.
+//! - The *touches* of a data file (`store::touches`): what its events write and read, in numbers, so that a blast radius
+//!   reads text of the events that matter only.
 //! - A *window* (`query::window`): a query whose header says `window:` reads what belongs to its period only. A test
 //!   compares every such query with its answer over everything.
 //!
@@ -88,6 +91,8 @@
 //! - Compaction keeps every leaf: new files are read back and their leaf hashes compared before the commit.
 //! - What was proven stays proven when the log changes its key: the old and the new key sign a *handover*, and packs
 //!   hold it; a key that handed over signs nothing more.
+//! - What the server answers about evidence is itself evidence, durable before the first row leaves; requests that come
+//!   together are made durable by one put, and none is answered before it.
 //! - The same `as_of` gives the same numbers: `now()` in SQL is the as-of instant.
 //!
 //! # Not here
@@ -115,6 +120,8 @@ pub mod event;
 #[cfg(feature = "events")]
 pub mod simulate;
 
+#[cfg(feature = "engine")]
+pub mod access;
 #[cfg(feature = "engine")]
 pub mod cli;
 #[cfg(feature = "engine")]

@@ -80,9 +80,15 @@ pub const QUERY_MEMORY_BYTES: usize = 1_280 * 1024 * 1024;
 pub const PIECE_EVENTS: u64 = 1_000_000;
 /// Bytes of temporary files that spilling may write.
 pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
+/// Events that a look-up by key gives at most, of one record or one action; more of them are read with SQL, in parts.
+pub const LOOKED_UP_EVENTS: usize = 20_000;
+/// Reads of a record that its history lists, the newest: who looks often must not make it too long to look at.
+pub const LOOKED_UP_READS: usize = 1_000;
 
 /// Actions that the selector of an incident may pick: they and what they touched are held in memory.
 pub const INCIDENT_ACTIONS: usize = 2_000_000;
+/// Bytes of touches of data files that are kept in memory between passes; what is past it is read again.
+pub const TOUCHES_MEMORY_BYTES: usize = 128 * 1024 * 1024;
 /// Writes that a reconciliation holds in memory of either side, some 60 bytes each beside their texts.
 pub const RECONCILED_WRITES: usize = 8_000_000;
 /// Bytes of the different names and values of both sides of a reconciliation.
@@ -100,6 +106,13 @@ pub const RECEIVED_ENTRIES: usize = 400;
 /// Reasons for refusal repeated in the result of an ingest; the quarantine holds all of them.
 pub const FIRST_REASONS: usize = 20;
 
+/// Bytes of a request that brings events, packed and unpacked alike; more are sent in several requests.
+pub const EVENTS_BODY_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes that an export of spans becomes when each stands alone with its resource; one that becomes more is sent in parts.
+pub const SPANS_BYTES: usize = 64 * 1024 * 1024;
+/// Seconds that a request waits for a place where only a few may work at once, before it is told to come again.
+pub const PLACE_SECONDS: u64 = 10;
+
 /// Bytes of a request to a witness: a note of 1 MB, a proof of 63 hashes.
 pub const WITNESS_REQUEST_BYTES: usize = 1_004_096;
 /// Bytes of a witness's answer: a few signature lines, or words.
@@ -108,3 +121,78 @@ pub const WITNESS_ANSWER_BYTES: usize = 64 * 1024;
 pub const WITNESS_CONNECT_SECONDS: u64 = 5;
 /// and have answered.
 pub const WITNESS_SECONDS: u64 = 30;
+
+// The server.
+
+/// Connections at once; more wait in the queue of the system.
+pub const CONNECTIONS: usize = 1_024;
+/// Seconds in which a TLS handshake must be done.
+pub const HANDSHAKE_SECONDS: u64 = 10;
+/// Seconds in which a connection must bring a whole head of a request, and after which an idle one is closed.
+pub const IDLE_SECONDS: u64 = 60;
+/// Seconds after which a peer that takes nothing of an answer, or sends nothing of a body, is left.
+pub const STALL_SECONDS: u64 = 30;
+/// Seconds until an answer must have begun: a query's, and what is around it.
+pub const REQUEST_SECONDS: u64 = QUERY_SECONDS + 30;
+/// Seconds that requests have to end in when the server is asked to stop.
+pub const SHUTDOWN_SECONDS: u64 = 20;
+/// Bytes of the body of a request, unless its route says otherwise: one batch of events.
+pub const SERVER_BODY_BYTES: usize = BATCH_BYTES;
+/// Bytes of the bodies that are being read or worked on at once; who comes with more is told to come again.
+pub const SERVER_BODIES_BYTES: usize = 128 * 1024 * 1024;
+/// Bytes of the refusal of a framework that are repeated in a problem document.
+pub const REFUSAL_BYTES: usize = 4 * 1024;
+
+/// Requests that wait to be written for one tenant; more are told to come again.
+pub const APPEND_QUEUE_ENTRIES: usize = 4_096;
+/// Bytes of events that wait to be written for one tenant.
+pub const APPEND_QUEUE_BYTES: usize = 96 * 1024 * 1024;
+/// Bytes of events that one put makes durable: larger groups answer later, not faster.
+pub const APPEND_GROUP_BYTES: usize = BATCH_BYTES;
+/// Seconds after which the counts of what was received over HTTP are stated.
+pub const COUNTS_SECONDS: u64 = 5;
+/// Seconds between two looks whether a fold is due.
+pub const UPKEEP_SECONDS: u64 = 5;
+/// Seconds between two vacuums of a running server.
+pub const VACUUM_SECONDS: u64 = 3_600;
+
+/// Bytes of memory of all queries of a server together: the process stays below 1 GiB with all the rest.
+pub const SERVER_QUERY_MEMORY_BYTES: usize = 384 * 1024 * 1024;
+/// Bytes of temporary files of all queries of a server together.
+pub const SERVER_QUERY_SPILL_BYTES: u64 = QUERY_SPILL_BYTES;
+/// Seconds for which a session counts as now on a quiet ledger: ages and deadlines are told by its clock.
+pub const SERVER_SESSION_SECONDS: i64 = 60;
+/// Sessions as of earlier points that are kept for one tenant.
+pub const SERVER_PAST_SESSIONS: usize = 4;
+/// Bytes of the note that a read leaves in the evidence: the longest SQL with every character escaped, and parameters.
+pub const READ_NOTE_BYTES: usize = 8 * SQL_BYTES;
+
+/// Bytes of finished pages kept for one tenant.
+pub const PAGE_CACHE_BYTES: usize = 64 * 1024 * 1024;
+/// Pages of one tenant that are worked on at once; each uses all threads for queries.
+pub const PAGE_WORKS: usize = 2;
+/// Rows of an answer that a page shows; the links beside it lead to all of them.
+pub const SHOWN_ROWS: usize = 1_000;
+
+/// Bytes of the name of a tenant.
+pub const TENANT_BYTES: usize = 64;
+/// Bytes of the name in a grant of access.
+pub const GRANT_NAME_BYTES: usize = 128;
+/// Bytes of a grant as it lies in the store; a larger object was not written by this program.
+pub const GRANT_OBJECT_BYTES: u64 = 16 * 1024;
+/// Seconds for which a grant is remembered: a revocation holds after them at the latest.
+pub const GRANT_SECONDS: u64 = 5;
+/// Grants remembered at once.
+pub const GRANTS_KNOWN: usize = 4_096;
+/// Hours after which a session of the pages ends.
+pub const SESSION_HOURS: i64 = 12;
+/// Sessions of the pages that one token has open at once; the oldest one ends for the next.
+pub const SESSIONS_A_TOKEN: usize = 32;
+/// Sessions of the pages that are open at once.
+pub const SESSIONS_KEPT: usize = 10_000;
+/// Attempts to log in that one peer has
+pub const LOGIN_ATTEMPTS: u32 = 10;
+/// in so many seconds.
+pub const LOGIN_WINDOW_SECONDS: i64 = 60;
+/// Peers whose attempts are counted at once.
+pub const LOGIN_PEERS: usize = 10_000;

@@ -12,7 +12,7 @@ const LINES: [&[&str]; 11] = [
     &["store"],
     &["ingest", "query"],
     &["incident"],
-    &["custody", "review"],
+    &["access", "custody", "review"],
     &["report"],
     &["server"],
     &["cli"],

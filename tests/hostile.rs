@@ -16,8 +16,8 @@ use probity::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::support::command::{Ran, probity, run, run_with};
 use crate::support::{T0, event, ingest, memory};
 
-const REFUSED: &str = include_str!("fixtures/hostile/refused.sql");
-const RUNAWAY: &str = include_str!("fixtures/hostile/runaway.sql");
+pub const REFUSED: &str = include_str!("fixtures/hostile/refused.sql");
+pub const RUNAWAY: &str = include_str!("fixtures/hostile/runaway.sql");
 const CONDITIONS: &str = include_str!("fixtures/hostile/conditions.sql");
 /// Events of the store: a product of five is beyond every patience.
 const EVENTS: i64 = 400;
@@ -25,7 +25,7 @@ const EVENTS: i64 = 400;
 const PATIENT: Limits = Limits { rows: 100, seconds: 30 };
 const SHORT: Limits = Limits { rows: 100, seconds: 2 };
 /// What no message says: names of classes and files of what the program is made of.
-const INTERNALS: [&str; 10] = [
+pub const INTERNALS: [&str; 10] = [
     "DataFusion",
     "datafusion",
     "Arrow error",
@@ -39,14 +39,17 @@ const INTERNALS: [&str; 10] = [
 ];
 
 /// A statement and what its refusal says.
-struct Hostile {
-    says: Vec<&'static str>,
-    why: &'static str,
-    sql: String,
+pub struct Hostile {
+    /// Words, one of which the refusal says.
+    pub says: Vec<&'static str>,
+    /// Why it must be refused.
+    pub why: &'static str,
+    /// The statement, written out.
+    pub sql: String,
 }
 
 /// The entries of `text`.
-fn entries(text: &'static str) -> Vec<Hostile> {
+pub fn entries(text: &'static str) -> Vec<Hostile> {
     let entry = |entry: &'static str| {
         let (head, sql) = entry.split_once('\n').unwrap();
         let (says, why) = head.split_once(": ").unwrap();
@@ -98,7 +101,7 @@ fn assert_clear(hostile: &Hostile, refusal: &Error) {
     }
 }
 
-fn says(text: &str, word: &str) -> bool {
+pub fn says(text: &str, word: &str) -> bool {
     text.to_lowercase().contains(&word.to_lowercase())
 }
 

@@ -359,6 +359,11 @@ fn a_gap_in_the_numbers_of_a_source_is_counted_and_makes_the_scope_a_lower_bound
     let window = ["--to", "2026-01-01T00:03:00Z"];
     let before = [&["incident", "scope", "--where", "event_type = 'action.executed'", "--json"][..], &window].concat();
     assert_eq!(run(dir, &before).ended(0).json()["uncertainty"]["source_gaps"], 0);
+
+    // A number that was given twice does not make up for the one that is missing.
+    run_with(dir, &["ingest", "-"], numbered("4", 2).as_bytes()).ended(0);
+    let again = run(dir, &["incident", "scope", "--where", "event_type = 'action.executed'", "--json"]).ended(0).json();
+    assert_eq!((&again["records"], &again["uncertainty"]["source_gaps"]), (&4.into(), &1.into()));
 }
 
 #[test]

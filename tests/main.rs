@@ -4,6 +4,7 @@ mod support;
 
 mod architecture;
 mod blast;
+mod browser;
 mod causes;
 mod commands;
 mod controls;
@@ -36,6 +37,7 @@ mod review;
 mod review_math;
 mod rotation;
 mod s3;
+mod server;
 mod store;
 mod verify_store;
 mod witness;

@@ -5,7 +5,7 @@
 
 mod again;
 mod forms;
-mod world;
+pub mod world;
 
 use serde_json::{Value, json};
 

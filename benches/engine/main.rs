@@ -3,7 +3,7 @@
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
 //! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, review,
-//! plot.
+//! serve, plot.
 //! Each measurement is one line of JSON on standard output; words go to standard error. Nothing here passes or fails: a
 //! run is kept in `benches/runs/` with machine, command and versions, and compared by people. `benches/compare/` puts
 //! other engines beside it.
@@ -14,6 +14,7 @@ mod proving;
 mod questions;
 mod reviewing;
 mod scoping;
+mod serving;
 mod writing;
 
 use std::path::PathBuf;
@@ -44,10 +45,14 @@ fn main() {
     let Some((work, options)) = args.split_first() else {
         eprintln!(
             "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, \
-             review, plot (see benches/engine/main.rs)"
+             review, serve, plot (see benches/engine/main.rs)"
         );
         return;
     };
+    // As the commands of the program do.
+    if matches!(work.as_str(), "ingest" | "ack" | "compact") {
+        probity::cli::use_large_pages();
+    }
     let ask = parse(options);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("threads");
     runtime.block_on(async {
@@ -65,6 +70,7 @@ fn main() {
             "pack" => proving::pack(&ask).await,
             "scope" => scoping::scope(&ask).await,
             "review" => reviewing::review(&ask),
+            "serve" => serving::serve(&ask),
             "plot" => growth::plot(&ask),
             "report" => questions::report(&ask).await,
             other => eprintln!("there is no work `{other}`"),

@@ -6,8 +6,8 @@
 --           action_id         utf8
 --           issue_type        utf8
 --           field             utf8
---           old_value         utf8       of the execution, else of the proposal, as the next
---           new_value         utf8
+--           old_value         utf8       sealed; of the execution, else of the proposal, as the next
+--           new_value         utf8       sealed
 --           confidence        float64
 --           proposed_at       timestamp
 --           reason            utf8       reason code of the proposal

@@ -7,7 +7,7 @@
 --           window_days    int64      = 28  compared before and after the change
 -- returns:  seq                 int64    of the change
 --           changed_at          timestamp  of a policy its effective_from, else occurred_at
---           what                utf8     kind and new version
+--           what                utf8     sealed; kind and new version
 --           metric              utf8     routing_exception_rate, approval_rate, rejection_rate,
 --                                        false_discovery_rate or execution_failure_rate
 --           workflow            utf8     of the change; null for all
@@ -30,7 +30,8 @@
 --           a later one replaced it, counts at its application. A difference is no cause: with
 --           other_changes above 0 nobody can tell which of them it was. Each window is a period of its
 --           own for its metric. immature: the window after the change, and the maturity where
---           corrections count, is not over.
+--           corrections count, is not over. Keys of the ledger and tokens of the server are no
+--           settings that agents work by.
 
 with configurations as (
     select
@@ -49,6 +50,7 @@ with configurations as (
         and e.source = 'probity'
     where e.event_type = 'config.changed'
       and e.environment = 'production'
+      and not (e.source = 'probity' and coalesce(e.field, '') in ('access_token', 'ledger.key'))
 ),
 changed as (
     select

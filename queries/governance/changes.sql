@@ -8,8 +8,8 @@
 --           applied_by    utf8       null when nobody was named
 --           kind          utf8       what was changed: policy, prompt_version, ...
 --           workflow      utf8       null for all
---           from_version  utf8       of a policy its version, else the old value
---           to_version    utf8
+--           from_version  utf8       sealed; of a policy its version, else the old value
+--           to_version    utf8       sealed
 --           recorded_at   timestamp  much later than occurred_at: reported afterwards
 -- needs:    config.changed
 -- why:      a policy is a whole document, and its version is what people call it by; the document is

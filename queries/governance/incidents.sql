@@ -5,8 +5,8 @@
 --           as_of          timestamp
 -- returns:  incident_id  utf8
 --           opened_at    timestamp
---           title        utf8       this and the next two as last stated
---           class        utf8
+--           title        utf8       sealed; this and the next two as last stated
+--           class        utf8       sealed
 --           severity     utf8
 --           workflow     utf8
 --           state        utf8       draft, open, contained or closed

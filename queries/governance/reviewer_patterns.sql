@@ -78,16 +78,6 @@ reviewers as (
     from by_type
     group by reviewer
 ),
-first_decisions as (
-    select
-        first_decision_reviewer as reviewer,
-        first_decision in ('approved', 'approved_with_changes') as is_approval,
-        cast(first_decision_at as bigint) - cast(first_decision_review_opened_at as bigint) as duration_us
-    from actions
-    where cohort_at >= $period_start
-      and cohort_at < $period_end
-      and first_decision_reviewer is not null
-),
 ranked as (
     select
         reviewer,
@@ -96,6 +86,8 @@ ranked as (
         row_number() over (partition by reviewer order by duration_us nulls last) as position,
         count(duration_us) over (partition by reviewer) as opened
     from first_decisions
+    where cohort_at >= $period_start
+      and cohort_at < $period_end
 ),
 speeds as (
     select

@@ -13,30 +13,17 @@
 --           reviewers do not see what their colleagues said. To escalate is to leave the judgement to
 --           somebody else.
 
-with said as (
-    select
-        review_id,
-        reviewer,
-        json_text(extra, '/item') as item,
-        json_text(extra, '/mark') as mark,
-        event_order
-    from events
-    where source = 'probity'
-      and event_type = 'review.marked'
-      and review_id is not null
-      and reviewer is not null
-      and occurred_at >= $period_start
-      and occurred_at < $period_end
-),
-ordered as (
+with ordered as (
     select
         review_id,
         reviewer,
         item,
         mark,
         row_number() over (partition by review_id, reviewer, item order by event_order) as position
-    from said
-    where mark in ('correct', 'incorrect')
+    from review_marks
+    where occurred_at >= $period_start
+      and occurred_at < $period_end
+      and mark in ('correct', 'incorrect')
 ),
 pairs as (
     select

@@ -24,24 +24,7 @@
 --           when a review is over, and is looked for over all time: a mark of this period may have missed one
 --           that was told later. Escalated items are in no rate.
 
-with said as (
-    select
-        review_id,
-        reviewer,
-        json_text(extra, '/item') as item,
-        json_text(extra, '/mark') as mark,
-        occurred_at,
-        review_opened_at,
-        event_order
-    from events
-    where source = 'probity'
-      and event_type = 'review.marked'
-      and review_id is not null
-      and reviewer is not null
-      and occurred_at >= $period_start
-      and occurred_at < $period_end
-),
-ordered as (
+with ordered as (
     select
         review_id,
         reviewer,
@@ -49,7 +32,9 @@ ordered as (
         mark,
         cast(occurred_at as bigint) - cast(review_opened_at as bigint) as duration_us,
         row_number() over (partition by review_id, reviewer, item order by event_order desc) as position
-    from said
+    from review_marks
+    where occurred_at >= $period_start
+      and occurred_at < $period_end
 ),
 planted as (
     select distinct review_id, item

@@ -72,17 +72,6 @@ adjusted as (
     select holm(array_agg(p_high order by position)) as p_high_holm
     from compared
 ),
-first_decisions as (
-    select
-        first_decision_reviewer as reviewer,
-        issue_type,
-        first_decision in ('approved', 'approved_with_changes') as is_approval,
-        cast(first_decision_at as bigint) - cast(first_decision_review_opened_at as bigint) as duration_us
-    from actions
-    where cohort_at >= $period_start
-      and cohort_at < $period_end
-      and first_decision_reviewer is not null
-),
 ranked as (
     select
         reviewer,
@@ -92,6 +81,8 @@ ranked as (
         row_number() over (partition by reviewer, issue_type order by duration_us nulls last) as position,
         count(duration_us) over (partition by reviewer, issue_type) as opened
     from first_decisions
+    where cohort_at >= $period_start
+      and cohort_at < $period_end
 ),
 speeds as (
     select

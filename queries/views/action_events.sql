@@ -16,8 +16,8 @@
 --           policy_outcome    utf8
 --           reason_code       utf8
 --           confidence        float64
---           old_value         utf8
---           new_value         utf8
+--           old_value         utf8  sealed
+--           new_value         utf8  sealed
 -- needs:    events with action_id
 -- why:      what the engine says about the evidence itself is no part of an action.
 

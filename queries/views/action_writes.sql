@@ -10,8 +10,8 @@
 --           record_type  utf8
 --           record_id    utf8
 --           field        utf8
---           old_value    utf8           what the write found; null: not captured, or erased since
---           new_value    utf8           what it left; null: open, or erased since
+--           old_value    utf8           sealed; what the write found; null: not captured, or erased since
+--           new_value    utf8           sealed; what it left; null: open, or erased since
 -- needs:    action.executed, action.rolled_back, old_value, new_value
 -- why:      a partial or unknown write leaves the value open. A roll-back that does not say what it left
 --           restores what the execution before it had found.

@@ -57,9 +57,9 @@
 --           executed_by                      utf8
 --           executed_by_kind                 utf8
 --           outcome                          utf8
---           error                            utf8
---           old_value                        utf8
---           new_value                        utf8
+--           error                            utf8           sealed
+--           old_value                        utf8           sealed
+--           new_value                        utf8           sealed
 --           executed_payload_hash            utf8
 --           attempts                         int64          number of action.executed
 --           any_attempted                    boolean        outcome succeeded, failed, partial or unknown
@@ -68,7 +68,7 @@
 --           max_attempt                      int32          of those attempted
 --           last_succeeded_at                timestamp
 --           last_succeeded_order             decimal(38,0)
---           last_succeeded_old_value         utf8
+--           last_succeeded_old_value         utf8           sealed
 --           rolled_back_at                   timestamp      this and the next three: of the last
 --           rollback_outcome                 utf8
 --           rolled_back_by                   utf8

@@ -30,8 +30,8 @@
 --           subject_id        utf8
 --           operation         utf8
 --           issue_type        utf8
---           old_value         utf8
---           new_value         utf8
+--           old_value         utf8           sealed
+--           new_value         utf8           sealed
 --           amount            decimal(18,2)
 --           currency          utf8
 --           processor         utf8
@@ -48,13 +48,13 @@
 --           reviewer          utf8
 --           review_opened_at  timestamp
 --           outcome           utf8
---           error             utf8
+--           error             utf8           sealed
 --           correction        utf8
 --           label             utf8
 --           incident_id       utf8
 --           review_id         utf8
---           comment           utf8
---           extra             utf8
+--           comment           utf8           sealed
+--           extra             utf8           sealed
 --           seq               int64
 --           recorded_at       timestamp
 --           occurred_month    utf8

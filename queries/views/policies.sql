@@ -7,7 +7,7 @@
 --           applied_at      timestamp  null for the built-in default
 --           applied_by      utf8
 --           is_default      boolean    the built-in default: nobody applied a policy for this time
---           document        utf8       the text as applied
+--           document        utf8       sealed; the text as applied
 -- needs:    config.changed
 -- why:      a policy may be applied later than it takes effect; one that does not say since when holds
 --           from then on. At the same effective_from the one applied later wins; a text that is no

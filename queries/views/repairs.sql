@@ -10,7 +10,7 @@
 --           record_type  utf8
 --           record_id    utf8
 --           field        utf8
---           new_value    utf8
+--           new_value    utf8  sealed
 --           actor_kind   utf8
 --           actor_id     utf8
 -- needs:    record.corrected

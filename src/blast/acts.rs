@@ -117,7 +117,7 @@ impl Act {
 }
 
 /// Whether an event was recorded more than a day after it happened, the bound of the metric `log_health`.
-fn is_late(rows: &Rows<'_>, row: usize) -> bool {
+pub fn is_late(rows: &Rows<'_>, row: usize) -> bool {
     let instant = |column: Column| rows.instant(column, row);
     let delay = |(recorded, occurred): (Micros, Micros)| recorded.saturating_sub(occurred);
     instant(Column::RecordedAt).zip(instant(Column::OccurredAt)).map(delay).is_some_and(|delay| delay > DAY)

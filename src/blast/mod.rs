@@ -14,7 +14,8 @@
 //! Two passes, because values and details of 100 million events are not worth reading for the few that matter:
 //!
 //! 1. [`Reach`] reads eleven columns, none of them a value, and finds the events that can matter: those of bad
-//!    actions, and later writes to records that these touched.
+//!    actions, and later writes to records that these touched. What it reads of an event can be made once and kept:
+//!    [`Touches`], numbers in place of text.
 //! 2. [`Trace`] reads these events in full and decides everything anew: cells, states, flags, people, amounts.
 //!
 //! A write may leave out its target; then an earlier event of its action has it, perhaps one from before the first
@@ -35,7 +36,8 @@
 //!         reach.feed(events)?;
 //!     }
 //!     let needed = reach.finish();
-//!     let mut trace = Trace::new(&scope, &needed); // read `needed.actions`, `needed.unplaced` and `needed.seqs`
+//!     // Read the events of `needed.actions` and `needed.unplaced`, by `Key::of` their ids, and those of `needed.seqs`.
+//!     let mut trace = Trace::new(&scope, &needed);
 //!     for events in &needed_events {
 //!         trace.feed(events)?;
 //!     }
@@ -66,20 +68,27 @@
 
 mod acts;
 mod history;
+mod keys;
 pub(crate) mod names;
+mod part;
 mod plan;
 mod radius;
 mod reach;
 mod result;
 mod spread;
+mod summary;
+pub(crate) mod touches;
 mod trace;
 pub(crate) mod view;
 
+pub use keys::Key;
 pub use plan::{Plan, PlanRow, Remedy};
 pub use radius::{
     Action, Amount, Cell, Exposed, Flags, Hundredths, Parent, People, Radius, Record, Role, State, Step, Uncertainty,
 };
-pub use reach::{Needed, REACH_COLUMNS, Reach};
+pub use reach::{Asked, Needed, REACH_COLUMNS, Reach};
+pub use summary::{SourceNumbers, Summary};
+pub use touches::{Builder, TOUCH_COLUMNS, Touches};
 pub use trace::{TRACE_COLUMNS, Trace, Traced};
 
 /// What a blast radius is asked for.

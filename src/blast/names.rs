@@ -53,6 +53,11 @@ impl Texts {
         number
     }
 
+    /// How many texts have a number: the numbers below it.
+    pub fn count(&self) -> u32 {
+        self.ends.len() as u32
+    }
+
     /// The text with this number.
     pub fn get(&self, number: u32) -> &str {
         text_at(&self.bytes, &self.ends, number)
@@ -80,11 +85,6 @@ pub struct Records {
 }
 
 impl Records {
-    /// Whether no record has a number.
-    pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
-    }
-
     /// The record of these numbers of texts, if it has a number.
     pub fn find(&self, parts: [u32; 3]) -> Option<u32> {
         self.numbers.get(&parts).copied()

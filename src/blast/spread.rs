@@ -89,9 +89,14 @@ impl Spread {
         self.depths[at] = depth;
     }
 
+    /// Whether any cell is tainted.
+    pub fn has_taint(&self) -> bool {
+        self.tainted_cells > 0
+    }
+
     /// The write nearest to the cause among those that taint one of the inputs of `row`.
     pub fn least_input(&self, records: &Records, rows: &Rows<'_>, row: usize) -> Option<Origin> {
-        if self.tainted_cells == 0 {
+        if !self.has_taint() {
             return None;
         }
         let origins = inputs(rows, row).filter_map(|input| {
@@ -102,7 +107,7 @@ impl Spread {
     }
 
     /// The least write that taints a cell: its own, or that of its whole record; without a field, of any cell.
-    fn least(&self, record: u32, field: u32) -> Option<Origin> {
+    pub fn least(&self, record: u32, field: u32) -> Option<Origin> {
         let tainted = self.taints.get(record as usize)?;
         let is_read = |of: u32| field == NONE || of == field || of == NONE;
         tainted.iter().filter(|(of, _)| is_read(*of)).map(|(_, origin)| *origin).min()

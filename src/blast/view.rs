@@ -87,6 +87,11 @@ pub fn require(batch: &RecordBatch, columns: &[Column]) -> Result<()> {
     }
 }
 
+/// The event `seq` is not behind the one before.
+pub fn out_of_order(seq: i64) -> Error {
+    Error::internal(format!("event {seq} is out of (occurred_at, seq) order; sort before feeding"))
+}
+
 /// Sees to it that events come in (`occurred_at`, `seq`) order, each once.
 #[derive(Debug, Default)]
 pub struct Order {
@@ -103,9 +108,7 @@ impl Order {
             return Err(Error::internal("an event of a blast radius lacks `occurred_at` or `seq`"));
         };
         if self.last.is_some_and(|last| last >= (at, seq)) {
-            return Err(Error::internal(format!(
-                "event {seq} is out of (occurred_at, seq) order; sort before feeding"
-            )));
+            return Err(out_of_order(seq));
         }
         self.last = Some((at, seq));
         Ok((at, seq))

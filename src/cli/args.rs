@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod incident;
 mod review;
+mod serve;
 
 pub use incident::{
     IncidentCloseArgs, IncidentCommand, IncidentFacts, IncidentGuardrailArgs, IncidentIdArgs, IncidentOpenArgs,
@@ -18,6 +19,7 @@ pub use review::{
     Marked, Measured, ReviewCommand, ReviewDecideArgs, ReviewDrawArgs, ReviewIdArgs, ReviewMarkArgs, ReviewPlanArgs,
     ReviewReportArgs, ReviewVerifyArgs,
 };
+pub use serve::{ServeArgs, TokenCommand, TokenCreateArgs, TokenRevokeArgs};
 
 /// The evidence engine for AI agents that change business records.
 #[derive(Debug, Parser)]
@@ -115,6 +117,11 @@ pub enum Command {
     Release(ReleaseArgs),
     /// Fold, compact, project, checkpoint and vacuum the store
     Maintain(MaintainArgs),
+    /// Serve the API and the pages: events come in, people and programs ask
+    Serve(ServeArgs),
+    /// Make, list or revoke the access tokens of the server
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Make up a log of agents at work, with incidents planted in it: as NDJSON, or straight into the store
     Simulate(SimulateArgs),
 }
@@ -125,7 +132,7 @@ pub struct DemoArgs {
     /// Where the report goes
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Serve the report on a loopback address until interrupted
+    /// Serve the store and its pages on a loopback address until interrupted
     #[arg(long)]
     pub serve: bool,
 }

@@ -1,12 +1,14 @@
-//! `probity demo`: a store built from a real audit log, and the review of its busiest month.
+//! `probity demo`: a store built from a real audit log, the review of its busiest month, and the server over both.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::json;
 
 use super::args::{DemoArgs, Global, IngestArgs};
 use super::output::Output;
-use super::{Answer, ingest, judging_session, open, report};
+use super::{Answer, give_memory_back, ingest, judging_session, open, report, serve};
+use crate::access::token;
 use crate::error::{Error, Result};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
@@ -14,11 +16,15 @@ use crate::query::objects::{count, rows, text};
 use crate::query::params::Params;
 use crate::report::monthly::Request;
 use crate::report::period::Month;
-use crate::server;
+use crate::server::listen::Door;
+use crate::server::state::{App, Reach};
 
 /// The ServiceNow log of UCI dataset 498, CC BY 4.0; see the ORIGIN.md beside it.
 const LOG: &[u8] = include_bytes!("../../tests/fixtures/incident_event_log/incident_event_log.csv.gz");
 const MAPPING: &str = "servicenow_incident_log";
+const OTLP_MAPPING: &str = "otel_genai";
+/// Where the store is served: the first free one of these ports.
+const PORTS: std::ops::Range<u16> = 8787..8797;
 
 /// Builds the store, or finds it built, and writes the review.
 ///
@@ -42,14 +48,22 @@ pub async fn run(global: &Global, args: &DemoArgs, out: &Output) -> Result<Answe
     out.print(&page.display().to_string())?;
     out.json(&json!({"store": store, "month": month, "page": page, "metrics": review.json["metrics"]}))?;
     if args.serve {
-        server::serve_page(review.html, out_address(out)).await?;
+        return serve_store(&global, &month, out).await;
     }
     Ok(Answer::Done)
 }
 
-fn out_address(out: &Output) -> impl FnOnce(&str) + use<> {
-    let out = *out;
-    move |address: &str| out.say(&format!("serving the review on {address}; stop with ctrl-c"))
+/// Serves the store on the first free port, for this machine.
+async fn serve_store(global: &Global, month: &str, out: &Output) -> Result<Answer> {
+    let has_tokens = !token::list(&open(global).await?).await?.is_empty();
+    for port in PORTS {
+        let Ok(door) = Door::open(SocketAddr::from(([127, 0, 0, 1], port)), None).await else { continue };
+        give_memory_back();
+        let app = App::open(serve::setup(global, (OTLP_MAPPING, Reach::Loopback), out)?).await?;
+        out.say(&format!("serving the review on http://{}/monthly/{month}", door.address()?));
+        return serve::serve(app, door, has_tokens, out).await;
+    }
+    Err(Error::unavailable(format!("no port of {}..{} is free on 127.0.0.1", PORTS.start, PORTS.end - 1)))
 }
 
 /// The month with most records reviewed; the first one of equals.

@@ -1,32 +1,19 @@
 //! `probity export`: an evidence pack, verified before it is handed out.
 
-use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde_json::{Map, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::args::{ExportArgs, Global};
 use super::output::{Output, thousands};
-use super::query::{named, parse_params};
+use super::query::parse_params;
 use super::{Answer, open, session, witness};
-use crate::auditor::{Asked, read_held, read_policy, read_receipt, verify};
+use crate::auditor::read_policy;
+use crate::custody::handout::{self, Ask, Chosen, archive};
 use crate::error::{Error, Result};
-use crate::event::Column;
-use crate::event::columns::SEALED;
-use crate::ledger::handover::Handover;
-use crate::ledger::note::{Kind, Signer};
-use crate::ledger::pack::format::Selection;
-use crate::ledger::receipt::Receipt;
-use crate::query::answer::{Answer as Rows, Limits};
-use crate::store::Store;
-use crate::store::pack::{Order, Wanted};
 
 /// Runs the command.
 ///
@@ -35,12 +22,10 @@ use crate::store::pack::{Order, Wanted};
 /// policy by that too.
 pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Answer> {
     let target = Target::of(&args.out)?;
-    let withheld = withheld(&args.withhold)?;
+    let ask = asked(args)?;
     let policy = args.trust.as_deref().map(read_policy).transpose()?;
     let store = open(global).await?;
-    let signer = store.signer().cloned().ok_or_else(|| {
-        Error::invalid("the store has no signing key here, and a pack must be signed; name the key with --key FILE")
-    })?;
+    let signer = handout::signer(&store)?;
     store.fold().await?;
     if let Some(policy) = &policy {
         // One that does not answer may not be needed, or have cosigned already: the check of the pack decides.
@@ -48,15 +33,9 @@ pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Ans
             out.say(&told.line);
         }
     }
-    let key = signer.verifier(Kind::Ed25519);
-    let handovers: Vec<Handover> = store.handovers().await?.into_iter().map(|handed| handed.handover).collect();
-    let held = args.held.as_deref().map(|file| read_held(file, &key, &handovers)).transpose()?;
-    let receipt = args.receipt.as_deref().map(|file| read_receipt(file, &key, &handovers)).transpose()?;
-    let (rows, selection, as_of) = selected(global, args, receipt.as_ref(), &store).await?;
-    let order = Order { rows, selection, as_of, withheld, held: held.map(|checkpoint| checkpoint.size) };
+    let engine = session(global, &store).await?;
     let folder = TempDir::new_in(&target.parent).map_err(|e| target.unwritable(e))?;
-    let manifest = store.pack(&order, folder.path(), &signer).await?;
-    check(folder.path(), &signer, args)?;
+    let manifest = handout::make(&store, &engine, &ask, folder.path()).await?;
     let bytes = target.publish(folder)?;
     out.say(&format!(
         "{}: {} rows, completeness {}, {} bytes; verify it with: probity-verify {0} --key {}",
@@ -73,94 +52,16 @@ pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Ans
     Ok(Answer::Done)
 }
 
-/// The rows that are asked for, how the manifest says so, and as of when.
-async fn selected(
-    global: &Global,
-    args: &ExportArgs,
-    receipt: Option<&Receipt>,
-    store: &Store,
-) -> Result<(Wanted, Selection, Map<String, serde_json::Value>)> {
-    let engine = session(global, store).await?;
-    let point = engine.as_of();
-    let as_of = json!({"size": point.size, "version": engine.version(), "at": crate::clock::rfc3339(point.at)});
-    let as_of = as_of.as_object().cloned().unwrap_or_default();
-    let all = Limits { rows: usize::MAX, ..Limits::default() };
-    let range = receipt.map(|receipt| (receipt.first_seq, receipt.end())).or(args.from.zip(args.to));
-    let (answer, query, params) = match (range, &args.query, &args.subject) {
-        (Some((from, to)), _, _) => {
-            if from >= to || to > point.size as u64 {
-                return Err(Error::invalid(format!(
-                    "the range {from}..{to} is not one of the {} events; --to is the seq after the last one",
-                    point.size
-                )));
-            }
-            return Ok((Wanted::Range(from..to), Selection::Range { from_seq: from, to_seq: to }, as_of));
-        }
-        (_, Some(text), _) => match named(text)? {
-            Some(query) => {
-                let params = parse_params(&args.params)?;
-                let bound = engine.bind(query, &params)?;
-                let values =
-                    bound.values().into_iter().map(|(name, value)| (name.to_owned(), json!(value.to_string())));
-                let answer = engine.stream(query, &params, all).await?.collect().await?;
-                (answer, query.name.clone(), values.collect())
-            }
-            None => (engine.sql(text, all).await?, text.clone(), Map::new()),
-        },
-        (_, _, subject) => {
-            let subject = subject.clone().unwrap_or_default();
-            let sql = format!("select seq from events where subject_id = '{}'", subject.replace('\'', "''"));
-            let params = json!({"subject_id": subject}).as_object().cloned().unwrap_or_default();
-            (engine.sql(&sql, all).await?, "select seq from events where subject_id = $subject_id".to_owned(), params)
-        }
+/// What the arguments ask for.
+fn asked(args: &ExportArgs) -> Result<Ask> {
+    let chosen = match (&args.receipt, args.from.zip(args.to), &args.query, &args.subject) {
+        (Some(file), ..) => Chosen::Receipt(file.clone()),
+        (_, Some((from, to)), ..) => Chosen::Range(from, to),
+        (_, _, Some(text), _) => Chosen::Query(text.clone(), parse_params(&args.params)?),
+        (_, _, _, subject) => Chosen::Subject(subject.clone().unwrap_or_default()),
     };
-    if answer.is_truncated {
-        return Err(Error::limit(
-            "the query gives more rows than an answer may have; ask for less, a pack is never cut off",
-        ));
-    }
-    Ok((Wanted::These(seqs_of(&answer)?), Selection::Query { query, params }, as_of))
-}
-
-fn seqs_of(answer: &Rows) -> Result<Vec<u64>> {
-    let lacking = || Error::invalid("the query gives no column `seq` of integers; a pack needs it to know the rows");
-    let column = answer.columns().iter().position(|name| *name == "seq").ok_or_else(lacking)?;
-    let mut seqs = BTreeSet::new();
-    for batch in &answer.batches {
-        let values = batch.column(column).as_primitive_opt::<Int64Type>().ok_or_else(lacking)?;
-        for seq in values {
-            let seq = seq.and_then(|seq| u64::try_from(seq).ok());
-            seqs.insert(
-                seq.ok_or_else(|| Error::invalid("the query gives a null or negative `seq`; no event has one"))?,
-            );
-        }
-    }
-    if seqs.is_empty() {
-        return Err(Error::invalid("no event was found; there is nothing to pack"));
-    }
-    Ok(seqs.into_iter().collect())
-}
-
-pub(super) fn withheld(names: &[String]) -> Result<Vec<Column>> {
-    let column = |name: &String| {
-        let found = SEALED.iter().map(|(column, _)| *column).find(|column| column.name() == name.trim());
-        found.ok_or_else(|| {
-            let known: Vec<&str> = SEALED.iter().map(|(column, _)| column.name()).collect();
-            Error::invalid(format!("`{name}` is no sealed column; those are {}", known.join(", ")))
-        })
-    };
-    names.iter().map(column).collect()
-}
-
-/// Verifies the pack as its reader will: one that fails is never handed out.
-fn check(folder: &Path, signer: &Signer, args: &ExportArgs) -> Result<()> {
-    let vkey = signer.vkey();
-    let (trust, held, receipt) = (args.trust.as_deref(), args.held.as_deref(), args.receipt.as_deref());
-    let verdict = verify(&Asked { pack: folder, key: OsStr::new(&vkey), trust, held, receipt })?;
-    if verdict.is_ok {
-        return Ok(());
-    }
-    Err(Error::damaged(format!("the pack does not verify, so it is not handed out: {}", verdict.sentence())))
+    let (held, trust) = (args.held.clone(), args.trust.clone());
+    Ok(Ask { chosen, withheld: handout::withheld(&args.withhold)?, held, trust })
 }
 
 /// Where the pack goes.
@@ -207,20 +108,4 @@ fn length_of(folder: &Path) -> std::io::Result<u64> {
         bytes += entry?.metadata()?.len();
     }
     Ok(bytes)
-}
-
-/// The files of `folder` as a `.tar.gz`, in the order of their names, with nothing of this machine in it.
-fn archive(folder: &Path, file: &File) -> std::io::Result<()> {
-    let mut names: Vec<_> =
-        fs::read_dir(folder)?.map(|entry| entry.map(|e| e.file_name())).collect::<std::io::Result<_>>()?;
-    names.sort_unstable();
-    let mut tar = tar::Builder::new(GzEncoder::new(file, Compression::default()));
-    for name in names {
-        let content = File::open(folder.join(&name))?;
-        let mut header = tar::Header::new_ustar();
-        header.set_size(content.metadata()?.len());
-        header.set_mode(0o644);
-        tar.append_data(&mut header, name, content)?;
-    }
-    tar.into_inner()?.finish()?.sync_all()
 }

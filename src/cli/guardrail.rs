@@ -8,9 +8,8 @@ use super::output::{Output, thousands};
 use super::{Answer, judging_session, open, person, policy, session};
 use crate::error::{Error, Result};
 use crate::incident::guardrail::{self, Guardrail, Replay, Stopped};
-use crate::incident::record::{self, Record};
+use crate::incident::record;
 use crate::incident::{self, register};
-use crate::query::blast::Selector;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
 use crate::report::files::sha256;
@@ -32,8 +31,8 @@ pub async fn run(global: &Global, args: &IncidentGuardrailArgs, out: &Output) ->
         Some(id) => Some(record::one(&engine, id).await?),
         None => None,
     };
-    let selector = record.as_ref().map_or(Ok(asked), selector_of)?;
-    let scoped = incident::scope(&store, &engine, &selector).await?;
+    let selector = record.as_ref().map_or(Ok(&asked), |record| record.picking())?;
+    let scoped = incident::scope(&store, &engine, selector).await?;
     let replay = guardrail::replay(&engine, &scoped, &guardrail).await?;
     tell(&replay, out)?;
     let mut document = replay.to_json();
@@ -61,15 +60,6 @@ async fn by_policy(global: &Global, store: &Store, file: &Path) -> Result<(Engin
     let catalogue = Catalogue::shipped()?.judging_by(&policy.version, &document)?;
     let engine = judging_session(global, store, &catalogue).await?;
     Ok((engine, Guardrail::Policy { version: policy.version, sha256: sha256(&document) }))
-}
-
-fn selector_of(record: &Record) -> Result<Selector> {
-    let id = &record.incident_id;
-    record.selector.clone().ok_or_else(|| {
-        Error::invalid(format!(
-            "nothing says what picks the bad actions of `{id}`; give it with `probity incident update {id} --where`"
-        ))
-    })
 }
 
 /// Says what is stopped, the bad actions first.

@@ -1,22 +1,21 @@
 //! `probity incident scope` and `probity incident plan`; the register is in `register`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{Global, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
 use super::output::{Output, thousands};
 use super::{Answer, open, person, session};
 use crate::blast::{Cell, Plan, Radius};
 use crate::error::{Error, ErrorKind, Result};
+use crate::incident::asked::SelectorText;
 use crate::incident::plan::{Written, remedies, to_csv, to_json, to_ndjson};
 use crate::incident::{self, Scoped, record, register};
-use crate::query::answer::Limits;
-use crate::query::blast::{Selector, read_environment, read_instant};
-use crate::query::engine::Engine;
-use crate::query::objects::{Row, count, rows, text};
+use crate::query::blast::Selector;
+use crate::query::objects::text;
 
 /// Cells shown to a person; JSON and SQL have all.
 const SHOWN: usize = 20;
@@ -32,13 +31,14 @@ pub(super) const NOTHING_PICKED: &str =
 /// # Errors
 /// When an instant or the environment is none, or the window is empty.
 pub fn selector(predicate: &str, window: &WindowArgs) -> Result<Selector> {
-    let instant = |text: &Option<String>| text.as_deref().map(read_instant).transpose();
-    let (from, to) = (instant(&window.from)?, instant(&window.to)?);
-    if from.zip(to).is_some_and(|(from, to)| from >= to) {
-        return Err(Error::invalid("--from is not before --to; the window holds no instant"));
-    }
-    let (predicate, environment) = (predicate.to_owned(), read_environment(&window.environment)?);
-    Ok(Selector { predicate, from, to, environment, depth: window.depth })
+    let typed = SelectorText {
+        predicate: predicate.to_owned(),
+        from: window.from.clone(),
+        to: window.to.clone(),
+        environment: Some(window.environment.clone()),
+        depth: window.depth,
+    };
+    typed.read()
 }
 
 /// Scopes an incident.
@@ -60,9 +60,7 @@ pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> R
             show(&scoped.radius, out)?;
         }
         Some(key) => {
-            let cells = scoped.cells_of(key)?;
-            let events = events_of(&scoped, &cells, &engine).await?;
-            let chains: Vec<Value> = cells.into_iter().map(|cell| chain(&scoped, cell, &events)).collect();
+            let chains = incident::why(&engine, &scoped, key).await?;
             chains.iter().try_for_each(|chain| out.result(&chain_in_words(chain)))?;
             if out.is_json {
                 document["why"] = chains.into();
@@ -83,19 +81,18 @@ async fn freeze(global: &Global, (id, by): (&str, Option<&str>), out: &Output) -
     let record = record::one(&engine, id).await?;
     let (scoped, frozen) = register::freeze(&store, &engine, &record, &person(by)?).await?;
     tell(&scoped, out);
-    let difference = record.scopes.last().map(|last| frozen.difference(last));
+    let stated = frozen.stated(&record);
     out.say(&format!("event {} freezes this as version {} of the scope of {id}", frozen.seq, frozen.version));
-    if let Some(difference) = &difference {
-        out.say(&change_in_words(difference));
+    if stated["difference"].is_object() {
+        out.say(&change_in_words(&stated["difference"]));
     }
-    let mut document = if out.is_json { scoped.to_json() } else { Value::Null };
     if out.is_json {
-        document["incident_id"] = id.into();
-        document["scope_version"] = frozen.version.into();
-        document["seq"] = frozen.seq.into();
-        document["difference"] = difference.into();
+        let mut document = scoped.to_json();
+        if let (Value::Object(document), Value::Object(stated)) = (&mut document, stated) {
+            document.extend(stated);
+        }
+        out.json(&document)?;
     }
-    out.json(&document)?;
     Ok(Answer::Done)
 }
 
@@ -198,37 +195,6 @@ pub(super) fn short(text: &str) -> String {
         shown.push('…');
     }
     shown
-}
-
-/// The events by which `cells` came into the set, by `seq`; asked for together, since a record may have many cells.
-async fn events_of(scoped: &Scoped, cells: &[&Cell], engine: &Engine) -> Result<BTreeMap<u64, Row>> {
-    let steps = cells.iter().flat_map(|cell| scoped.radius.why(cell));
-    let seqs: BTreeSet<i64> = steps.map(|step| step.seq).collect();
-    let seqs: Vec<String> = seqs.iter().map(i64::to_string).collect();
-    let mut events = BTreeMap::new();
-    for some in seqs.chunks(1_000) {
-        let sql = format!(
-            "select seq, event_id, event_type, cast(occurred_at as varchar) as occurred_at, actor_id, system, \
-             record_type, record_id, field, old_value, new_value, outcome from events where seq in ({})",
-            some.join(", ")
-        );
-        let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
-        events.extend(found.into_iter().filter_map(|event| Some((count(&event, "seq")?, event))));
-    }
-    Ok(events)
-}
-
-/// Why `cell` is in the set, each step with its event of `events`.
-fn chain(scoped: &Scoped, cell: &Cell, events: &BTreeMap<u64, Row>) -> Value {
-    let mut chain = scoped.why(cell);
-    if let Some(steps) = chain.get_mut("steps").and_then(Value::as_array_mut) {
-        for step in steps {
-            let seq = step.get("seq").and_then(Value::as_u64);
-            let event = seq.and_then(|seq| events.get(&seq));
-            step["event"] = event.map_or(Value::Null, |event| Value::Object(event.clone()));
-        }
-    }
-    chain
 }
 
 fn chain_in_words(chain: &Value) -> String {
@@ -335,8 +301,9 @@ async fn check(global: &Global, file: &Path, out: &Output) -> Result<Answer> {
     let engine = session(global, &store).await?;
     let scoped = incident::scope(&store, &engine, &written.selector()?).await?;
     let now = Plan::of(&scoped.radius);
-    let changed = written.changed(&now)?;
-    let is_stale = !changed.is_empty() || !written.has_hash_of(&now);
+    let verdict = written.verdict(&now)?;
+    let is_stale = verdict["is_stale"] == true;
+    let changed = verdict["changed"].as_array().map(Vec::as_slice).unwrap_or_default();
     if is_stale {
         let n = thousands(changed.len() as u64);
         let what = if changed.is_empty() {
@@ -345,13 +312,13 @@ async fn check(global: &Global, file: &Path, out: &Output) -> Result<Answer> {
             format!("{n} cells are not as the plan says")
         };
         out.say(&format!("stale: {what}; make a new one"));
-        changed.iter().take(SHOWN).try_for_each(|key| out.result(key))?;
+        changed.iter().filter_map(Value::as_str).take(SHOWN).try_for_each(|key| out.result(key))?;
         if changed.len() > SHOWN {
             out.say("and more; --json names all");
         }
     } else {
         out.say(&format!("the plan holds: its {} cells are as it says", thousands(now.rows.len() as u64)));
     }
-    out.json(&json!({"is_stale": is_stale, "changed": changed, "plan_sha256": now.plan_sha256}))?;
+    out.json(&verdict)?;
     Ok(if is_stale { Answer::NotAll } else { Answer::Done })
 }

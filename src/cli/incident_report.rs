@@ -2,19 +2,13 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-
 use super::args::{Global, IncidentReportArgs};
 use super::output::Output;
 use super::{Answer, judging_session, open};
-use crate::custody::hold;
 use crate::error::Result;
-use crate::incident::account::Account;
-use crate::incident::record;
-use crate::ledger::hash::hex;
 use crate::query::catalogue::Catalogue;
-use crate::report::incident;
-use crate::store::Store;
+use crate::report::incident::gather::{Reader, gather};
+use crate::report::withheld::Sight;
 
 /// Writes the report of an incident.
 ///
@@ -23,13 +17,8 @@ use crate::store::Store;
 pub async fn run(global: &Global, args: &IncidentReportArgs, out: &Output) -> Result<Answer> {
     let store = open(global).await?;
     let engine = judging_session(global, &store, Catalogue::shipped()?).await?;
-    let record = record::one(&engine, &args.incident).await?;
-    let mut account = Account::with_controls(&store, &engine, record).await?.with_items();
-    account["report"] = "incident".into();
-    account["is_as_of"] = global.as_of.is_some().into();
-    account["checkpoint"] = checkpoint(&store).await?;
-    account["holds"] = hold::in_force(&store).await?.iter().map(|hold| hold.words()).collect();
-    let report = incident::report(&account, &global.tenant);
+    let reader = Reader { tenant: &global.tenant, is_as_of: global.as_of.is_some(), sight: Sight::Shown };
+    let report = gather(&store, &engine, &args.incident, reader).await?;
     out.say(&report.headline);
     // With --json the document is on standard output; files are written where they were asked for.
     if !out.is_json || args.out.is_some() {
@@ -39,13 +28,4 @@ pub async fn run(global: &Global, args: &IncidentReportArgs, out: &Output) -> Re
     }
     out.json(&report.json)?;
     Ok(Answer::Done)
-}
-
-/// The newest checkpoint that was signed; null in a store without a key.
-async fn checkpoint(store: &Store) -> Result<Value> {
-    let sealed = store.log().newest().await?;
-    Ok(sealed.map_or(Value::Null, |sealed| {
-        let signed = sealed.checkpoint;
-        json!({"origin": signed.origin, "size": signed.size, "root": hex(&signed.root)})
-    }))
 }

@@ -2,15 +2,18 @@
 
 use libmimalloc_sys::{mi_option_large_os_pages, mi_option_set, mi_option_set_enabled, mi_option_t};
 
-/// Lets the allocator use large pages and keep what was freed: a batch is freed when the next one is allocated, and
-/// a fifth of an ingest went into the kernel clearing the same pages again. A command ends before that matters.
+/// Lets the allocator keep what was freed: a batch is freed when the next one is allocated, and a fifth of an ingest went
+/// into the kernel clearing the same pages again. A command ends before that matters.
 pub fn keep_memory() {
     const NEVER: std::ffi::c_long = -1;
-    // SAFETY: both functions store a number, may be called at any time, and do nothing for an option they lack.
-    unsafe {
-        mi_option_set_enabled(mi_option_large_os_pages, true);
-        mi_option_set(PURGE_DELAY, NEVER);
-    }
+    // SAFETY: the function stores a number, may be called at any time, and does nothing for an option it lacks.
+    unsafe { mi_option_set(PURGE_DELAY, NEVER) };
+}
+
+/// Lets the allocator use large pages, for work that fills them: clearing them takes a short command longer than its work.
+pub fn use_large_pages() {
+    // SAFETY: as above.
+    unsafe { mi_option_set_enabled(mi_option_large_os_pages, true) };
 }
 
 /// Lets the allocator give back what was freed: for work that takes long and needs much at one time and little at others.

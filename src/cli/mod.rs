@@ -25,7 +25,9 @@ mod register;
 mod report;
 mod review;
 mod review_sample;
+mod serve;
 mod simulate;
+mod token;
 mod verify;
 mod witness;
 
@@ -36,22 +38,20 @@ use clap::Parser;
 
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ledger::note::{Kind, Signer};
 use crate::query::asof::{AsOf, AsOfText};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::{Engine, resolve};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::query::views::Keeping;
-use crate::store::handovers::Handed;
 use crate::store::keys;
 use crate::store::object::Location;
 use crate::store::projection::Lag;
 use crate::store::{Snapshot, Store};
 use args::{
-    Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, ReviewCommand, VerifyCommand,
-    WitnessCommand,
+    Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, ReviewCommand, TokenCommand,
+    VerifyCommand, WitnessCommand,
 };
-pub use memory::{give_memory_back, keep_memory};
+pub use memory::{give_memory_back, keep_memory, use_large_pages};
 use output::Output;
 
 /// How a command ended.
@@ -67,6 +67,9 @@ pub enum Answer {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output { is_json: cli.global.json, is_quiet: cli.global.quiet };
+    if matches!(cli.command, Command::Ingest(_) | Command::Simulate(_) | Command::Maintain(_)) {
+        use_large_pages();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(run(&cli, &out)),
@@ -106,7 +109,9 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
             | Command::Release(_)
             | Command::Maintain(_)
             | Command::Demo(_)
+            | Command::Serve(_)
             | Command::Simulate(_)
+            | Command::Token(TokenCommand::Create(_) | TokenCommand::Revoke(_))
             | Command::Policy(PolicyCommand::Apply(_))
             | Command::Incident(IncidentCommand::Open(_) | IncidentCommand::Update(_) | IncidentCommand::Close(_))
             | Command::Review(
@@ -125,6 +130,8 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
         Command::Hold(args) => custody::hold(global, args, out).await,
         Command::Release(args) => custody::release(global, args, out).await,
         Command::Maintain(args) => maintain::run(global, args, out).await,
+        Command::Serve(args) => serve::run(global, args, out).await,
+        Command::Token(command) => token::run(global, command, out).await,
         Command::Simulate(args) => simulate::run(global, args, out).await,
         Command::Demo(args) => demo::run(global, args, out).await,
         Command::Query(args) => query::run(global, args, out).await,
@@ -164,32 +171,7 @@ async fn run(cli: &Cli, out: &Output) -> Result<Answer> {
 /// When there is none.
 pub async fn open(global: &Global) -> Result<Store> {
     let location = Location::open(&global.store())?;
-    let store = Store::open(location.clone(), &global.tenant, Clock::system()).await?;
-    // A process that cannot read the key appends and folds unsigned; whoever has it signs later.
-    let signer = keys::load(&location, &global.tenant, global.key().as_deref())?;
-    let Some(mut signer) = signer else { return Ok(store) };
-    if let Some(file) = keys::file_of(&location, &global.tenant, global.key().as_deref())
-        && let Some(next) = handed_over(&store, &file).await?
-    {
-        signer = next;
-    }
-    Ok(store.signed_by(Arc::new(signer)))
-}
-
-/// Finishes a rotation that was cut off: the key beside the one in `file`, if the log was handed over to it.
-async fn handed_over(store: &Store, file: &std::path::Path) -> Result<Option<Signer>> {
-    let staged = keys::next_of(file);
-    if !staged.exists() {
-        return Ok(None);
-    }
-    // Where it is gone by now, or not to be read here, somebody else is at it.
-    let Ok(next) = keys::read(&staged) else { return Ok(None) };
-    let is_its = |handed: Handed| handed.handover.new == next.verifier(Kind::Ed25519);
-    if !store.handovers().await?.pop().is_some_and(is_its) {
-        return Ok(None);
-    }
-    keys::promote(file)?;
-    Ok(Some(next))
+    keys::open_store(location, &global.tenant, global.key().as_deref(), Clock::system()).await
 }
 
 /// Creates the store and, where it is to have one and has none yet, its key.

@@ -5,13 +5,14 @@ use arrow::datatypes::Int64Type;
 use serde_json::json;
 
 use super::args::{Global, ProveArgs};
-use super::export::withheld;
 use super::output::{Output, thousands};
 use super::{Answer, open, session};
+use crate::custody::handout::withheld;
 use crate::error::{Error, Result};
 use crate::ledger::note::{Kind, Verifier};
 use crate::ledger::pack::single;
 use crate::query::answer::Limits;
+use crate::query::objects::literal;
 use crate::store::Store;
 
 /// Runs the command.
@@ -56,9 +57,8 @@ pub async fn run(global: &Global, args: &ProveArgs, out: &Output) -> Result<Answ
 
 /// The `seq` of an event by its id.
 async fn find(global: &Global, store: &Store, event: &str, source: Option<&str>) -> Result<u64> {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
-    let of_source = source.map(|source| format!(" and source = {}", quoted(source))).unwrap_or_default();
-    let sql = format!("select seq from events where event_id = {}{of_source} order by seq", quoted(event));
+    let of_source = source.map(|source| format!(" and source = {}", literal(source))).unwrap_or_default();
+    let sql = format!("select seq from events where event_id = {}{of_source} order by seq", literal(event));
     let answer = session(global, store).await?.sql(&sql, Limits::default()).await?;
     let mut seqs = Vec::new();
     for batch in &answer.batches {

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use serde_json::json;
-
 use super::args::{Format as Asked, Global, QueryArgs};
 use super::output::{Output, closed};
 use super::{Answer, open, session};
@@ -14,6 +12,7 @@ use crate::query::catalogue::Catalogue;
 use crate::query::functions;
 use crate::query::header::{Kind, NamedQuery};
 use crate::query::judgement::{Judgement, Verdict};
+use crate::query::listing::{self, named};
 use crate::query::output::{self, Format, Preamble};
 use crate::query::params::{Bound, Params};
 
@@ -77,24 +76,6 @@ fn format(asked: Asked) -> Format {
     }
 }
 
-/// The query that `text` names; none when it is SQL.
-pub(super) fn named(text: &str) -> Result<Option<&'static NamedQuery>> {
-    let is_name = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !is_name {
-        return Ok(None);
-    }
-    let query = Catalogue::shipped()?.get(text)?;
-    match query.kind {
-        Kind::Mapping => {
-            Err(Error::invalid(format!("`{text}` is a mapping; use it with `probity ingest --map {text} FILE`")))
-        }
-        Kind::View => Err(Error::invalid(format!(
-            "`{text}` is a view; query it with SQL, e.g. \"select * from {text} limit 10\""
-        ))),
-        _ => Ok(Some(query)),
-    }
-}
-
 /// Reads `key=value` pairs.
 ///
 /// # Errors
@@ -139,7 +120,7 @@ pub fn list(out: &Output) -> Result<Answer> {
         .chain(blast::NOTES)
         .for_each(|note| text.push_str(&format!("  {}\n      {}\n", note.call, note.gives)));
     if out.is_json {
-        out.json(&list_as_json(catalogue))?;
+        out.json(&listing::document(catalogue))?;
     } else {
         use io::Write;
         io::stdout().write_all(text.as_bytes()).map_err(closed)?;
@@ -154,19 +135,4 @@ fn describe(query: &NamedQuery) -> String {
         text.push_str(&format!("      -p {}: {}{default}  {}\n", param.name, param.value_type.word(), param.note));
     }
     text
-}
-
-fn list_as_json(catalogue: &Catalogue) -> serde_json::Value {
-    let param = |p: &crate::query::header::Param| json!({"name": p.name, "type": p.value_type.word(), "default": p.default.as_ref().map(ToString::to_string), "note": p.note});
-    let query = |q: &NamedQuery| {
-        json!({
-            "name": q.name,
-            "kind": format!("{:?}", q.kind).to_lowercase(),
-            "question": q.question,
-            "grain": q.grain,
-            "params": q.params.iter().map(param).collect::<Vec<_>>(),
-            "returns": q.returns.iter().map(|r| json!({"name": r.name, "type": r.value_type.word()})).collect::<Vec<_>>(),
-        })
-    };
-    catalogue.list().map(query).collect()
 }

@@ -6,15 +6,15 @@ use super::args::{Global, IncidentCloseArgs, IncidentFacts, IncidentIdArgs, Inci
 use super::incident::{NOTHING_PICKED, selector};
 use super::output::{Output, thousands};
 use super::{Answer, person, session};
-use crate::clock::{HOUR, Micros, rfc3339};
+use crate::clock::{HOUR, rfc3339};
 use crate::error::{Error, Result};
 use crate::incident::account::Account;
+use crate::incident::asked::{Said, SelectorChange};
 use crate::incident::causes::{Cause, Causes};
 use crate::incident::clocks::Deadline;
 use crate::incident::record::{self, Record};
-use crate::incident::register::{self, Change, Stated};
+use crate::incident::register::{self, Stated};
 use crate::incident::steps::{Progress, Step};
-use crate::query::blast::{Selector, read_environment, read_instant};
 use crate::report::{format, incident};
 
 /// Causes that are shown; the JSON and the report have more.
@@ -22,18 +22,17 @@ const SHOWN_CAUSES: usize = 3;
 /// Plans that roll-backs name and that are shown; the JSON has all.
 const SHOWN_PLANS: usize = 3;
 
-/// The part of a change that opening and updating share.
-fn change(facts: &IncidentFacts) -> Result<Change> {
-    let instant = |text: &Option<String>| -> Result<Option<Micros>> { text.as_deref().map(read_instant).transpose() };
-    Ok(Change {
+/// The part of what is said that opening and updating share.
+fn said(facts: &IncidentFacts) -> Said {
+    Said {
         severity: facts.severity.clone(),
         class: facts.class.clone(),
         owner: facts.owner.clone(),
         workflow: facts.workflow.clone(),
-        detected_at: instant(&facts.detected)?,
-        aware_at: instant(&facts.aware)?,
-        ..Change::default()
-    })
+        detected_at: facts.detected.clone(),
+        aware_at: facts.aware.clone(),
+        ..Said::default()
+    }
 }
 
 /// Opens an incident.
@@ -41,8 +40,8 @@ fn change(facts: &IncidentFacts) -> Result<Change> {
 /// # Errors
 /// When something given is wrong, a bound is met, or the store fails.
 pub async fn open(global: &Global, args: &IncidentOpenArgs, out: &Output) -> Result<Answer> {
-    let selector = selector(&args.predicate, &args.window)?;
-    let change = Change { title: Some(args.title.clone()), selector: Some(selector), ..change(&args.facts)? };
+    let mut change = Said { title: Some(args.title.clone()), ..said(&args.facts) }.opening()?;
+    change.selector = Some(selector(&args.predicate, &args.window)?);
     let by = person(args.facts.by.as_deref())?;
     let store = super::open(global).await?;
     let engine = session(global, &store).await?;
@@ -80,12 +79,12 @@ fn say_scope(stated: &Stated, out: &Output) {
 /// When there is no such incident, it is closed, something given is wrong, or the store fails.
 pub async fn update(global: &Global, args: &IncidentUpdateArgs, out: &Output) -> Result<Answer> {
     let by = person(args.facts.by.as_deref())?;
-    let mut change = change(&args.facts)?;
-    (change.title, change.step, change.note) = (args.title.clone(), args.step.clone(), args.note.clone());
+    let mut said = Said { selector: changed_selector(args)?, ..said(&args.facts) };
+    (said.title, said.step, said.note) = (args.title.clone(), args.step.clone(), args.note.clone());
     let store = super::open(global).await?;
     let engine = session(global, &store).await?;
     let record = record::one(&engine, &args.incident).await?;
-    change.selector = changed_selector(&record, args)?;
+    let change = said.change(record.selector.as_ref())?;
     let stated = register::update(&store, &engine, &record, (&change, by.as_str())).await?;
     out.say(&format!("event {} states it of incident {}", stated.seq, stated.incident_id));
     say_scope(&stated, out);
@@ -93,43 +92,17 @@ pub async fn update(global: &Global, args: &IncidentUpdateArgs, out: &Output) ->
     Ok(Answer::Done)
 }
 
-/// The selector with what `args` give of it; none when they give nothing.
-fn changed_selector(record: &Record, args: &IncidentUpdateArgs) -> Result<Option<Selector>> {
-    let parts = [&args.predicate, &args.from, &args.to, &args.environment, &args.depth];
-    if parts.into_iter().all(|part| part.is_none()) {
-        return Ok(None);
-    }
-    let mut selector = match (&record.selector, &args.predicate) {
-        (Some(known), None) => known.clone(),
-        (Some(known), Some(predicate)) => Selector { predicate: predicate.clone(), ..known.clone() },
-        (None, Some(predicate)) => Selector::new(predicate.clone()),
-        (None, None) => {
-            return Err(Error::invalid(
-                "nothing says what picks the bad actions of this incident; give it with --where",
-            ));
-        }
-    };
-    if let Some(from) = &args.from {
-        selector.from = unless_empty(from, read_instant)?;
-    }
-    if let Some(to) = &args.to {
-        selector.to = unless_empty(to, read_instant)?;
-    }
-    if let Some(environment) = &args.environment {
-        selector.environment = read_environment(environment)?;
-    }
-    if let Some(depth) = &args.depth {
-        selector.depth = unless_empty(depth, read_steps)?;
-    }
-    if selector.from.zip(selector.to).is_some_and(|(from, to)| from >= to) {
-        return Err(Error::invalid("--from is not before --to; the window holds no instant"));
-    }
-    Ok(Some(selector))
-}
-
-/// What `text` says; none where it is empty, which takes back what was said before.
-fn unless_empty<T>(text: &str, read: fn(&str) -> Result<T>) -> Result<Option<T>> {
-    if text.is_empty() { Ok(None) } else { read(text).map(Some) }
+/// What `args` give of a selector; an empty text takes back what was said before.
+fn changed_selector(args: &IncidentUpdateArgs) -> Result<SelectorChange> {
+    let bound = |text: &Option<String>| text.clone().map(|text| Some(text).filter(|text| !text.is_empty()));
+    let depth = |text: &String| if text.is_empty() { Ok(None) } else { read_steps(text).map(Some) };
+    Ok(SelectorChange {
+        predicate: args.predicate.clone(),
+        from: bound(&args.from),
+        to: bound(&args.to),
+        environment: args.environment.clone(),
+        depth: args.depth.as_ref().map(depth).transpose()?,
+    })
 }
 
 fn read_steps(text: &str) -> Result<u32> {

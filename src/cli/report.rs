@@ -7,8 +7,6 @@ use super::output::Output;
 use super::query::parse_params;
 use super::{Answer, judging_session, open, person};
 use crate::error::{Error, Result};
-use crate::event::Column;
-use crate::ingest::writer::Writer;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
 use crate::report::dashboard::Dashboard;
@@ -79,12 +77,7 @@ async fn finish(store: &Store, (report, args): (&Report, &ReportArgs), out: &Out
     }
     if args.issue {
         let by = person(args.by.as_deref())?;
-        let mut writer = Writer::new(store);
-        let mut event = writer.statement("report.issued");
-        event.set_text(Column::ActorKind, "human");
-        event.set_text(Column::ActorId, by.clone());
-        event.set_text(Column::Extra, issued::statement(report));
-        let seq = writer.state(&event).await?;
+        let seq = issued::state(store, report, &by).await?;
         out.say(&format!("issued by {by} as event {seq}: later reports show these numbers beside their own"));
     }
     out.json(&report.json)?;

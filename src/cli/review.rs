@@ -7,24 +7,24 @@ use serde_json::json;
 use super::args::{Global, Measured, ReviewCommand, ReviewDecideArgs, ReviewIdArgs, ReviewPlanArgs, ReviewReportArgs};
 use super::output::{Output, thousands};
 use super::{Answer, open, person, review_sample, session};
-use crate::analysis::fraction::Fraction;
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::query::engine::Engine;
 use crate::report::format;
+use crate::report::review::gather::gather;
+use crate::report::withheld::Sight;
 use crate::review::account::Account;
 use crate::review::decide::{Decision, Status, StratumStatus};
 use crate::review::ground::Ground;
 use crate::review::leaf::Source;
-use crate::review::plan::{Claim, Measure, Procedure, Promise, Stratum};
+use crate::review::plan::{Measure, Procedure, Promise, Stratum};
 use crate::review::preconditions::Condition;
-use crate::review::proposal::{self, Logged, Proposal};
+use crate::review::proposal::{self, Logged};
 use crate::review::record::{self, PlantedFrom, Review};
-use crate::review::{document, register};
+use crate::review::terms::Terms;
+use crate::review::{answers, document, register};
 use crate::store::Store;
 
-/// Items in the report; the JSON has no more.
-const REPORTED_ITEMS: usize = 500;
 /// Strata that are told when a review was planned; the JSON has all.
 const TOLD_STRATA: usize = 12;
 
@@ -50,21 +50,18 @@ pub async fn run(global: &Global, command: &ReviewCommand, out: &Output) -> Resu
 /// # Errors
 /// When something asked for is wrong, a condition does not hold, or the store fails.
 async fn plan(global: &Global, args: &ReviewPlanArgs, out: &Output) -> Result<Answer> {
-    let proposal = proposal_of(args)?;
+    let proposal = terms_of(args)?.proposal()?;
     let by = person(args.by.as_deref())?;
     let store = open(global).await?;
     let engine = session(global, &store).await?;
     let logged = proposal::plan(&store, &engine, &proposal, &by).await?;
     tell_plan(&logged, out);
     out.result(&logged.review_id)?;
-    out.json(&json!({
-        "review_id": logged.review_id, "workflow": logged.workflow, "seq": logged.seq, "plan_hash": logged.plan_hash,
-        "promise": logged.planned.plan.promise(), "planned": logged.planned,
-    }))?;
+    out.json(&answers::planned(&logged))?;
     Ok(Answer::Done)
 }
 
-fn proposal_of(args: &ReviewPlanArgs) -> Result<Proposal> {
+fn terms_of(args: &ReviewPlanArgs) -> Result<Terms> {
     let of = match args.of {
         Measured::Overall => Measure::Overall,
         Measured::EachStratum => Measure::EachStratum,
@@ -83,15 +80,16 @@ fn proposal_of(args: &ReviewPlanArgs) -> Result<Proposal> {
         let (kind, commitment) = pair("--commitment", text)?;
         entropy.push(Promise { kind, round: None, commitment: Some(commitment) });
     }
-    Ok(Proposal {
-        incident: args.incident.clone(),
+    Ok(Terms {
+        incident_id: args.incident.clone(),
         workflow: args.workflow.clone(),
         candidate: args.candidate.clone(),
         predicate: args.predicate.clone(),
         environment: args.environment.clone(),
         stratum_by: args.stratum.clone(),
-        claim: Claim { below: rate("--below", &args.below)?, of },
-        alpha: rate("--alpha", &args.alpha)?,
+        below: args.below.clone(),
+        of,
+        alpha: args.alpha.clone(),
         procedure: if args.fixed { Procedure::Fixed } else { Procedure::Sequential },
         errors: args.errors,
         take_all: args.take_all.clone(),
@@ -103,15 +101,6 @@ fn proposal_of(args: &ReviewPlanArgs) -> Result<Proposal> {
         reviewers_per_item: args.reviewers_per_item,
         authors: args.authors.clone(),
     })
-}
-
-/// The rate that `text` means: 5%, 0.05 or 1/20.
-fn rate(option: &str, text: &str) -> Result<Fraction> {
-    let read = match text.strip_suffix('%') {
-        Some(percent) => Fraction::parse(percent.trim()).and_then(|rate| rate.divided_by(100)),
-        None => Fraction::parse(text),
-    };
-    read.ok_or_else(|| Error::invalid(format!("{option} `{text}` is no rate; write 5%, 0.05 or 1/20")))
 }
 
 /// The two sides of `kind=value`.
@@ -275,11 +264,7 @@ async fn decide(global: &Global, args: &ReviewDecideArgs, out: &Output) -> Resul
     if let Some(resumed) = signed.resumed {
         out.say(&format!("event {resumed} resumes workflow `{}`", account.review.workflow));
     }
-    let mut document = document::status(&account)?;
-    document["status"] = json!(status);
-    document["seq"] = signed.seq.into();
-    document["resumed_seq"] = signed.resumed.into();
-    out.json(&document)?;
+    out.json(&answers::signed(&account, &signed)?)?;
     Ok(answer(status))
 }
 
@@ -291,10 +276,7 @@ async fn report(global: &Global, args: &ReviewReportArgs, out: &Output) -> Resul
     let store = open(global).await?;
     let engine = session(global, &store).await?;
     let account = account(&store, &engine, &args.review).await?;
-    let mut document = document::of(&account)?;
-    document["items"] = document::items(&engine, &account, REPORTED_ITEMS).await?.into();
-    document["headline"] = document::headline(&account.review, &account.status).into();
-    let report = crate::report::review::report(&document, &global.tenant);
+    let report = gather(&engine, &account, &global.tenant, Sight::Shown).await?;
     out.say(&report.headline);
     // With --json the document is on standard output; files are written where they were asked for.
     if !out.is_json || args.out.is_some() {
@@ -317,16 +299,5 @@ mod tests {
         let words = strata_in_words(&strata);
         assert!(words.contains("`s11` 1 of 9 a round, and 3 more strata") && !words.contains("s12"), "{words}");
         assert_eq!(strata_in_words(&strata[..2]), "`s00` 1 of 9 a round, `s01` 1 of 9 a round");
-    }
-
-    #[test]
-    fn a_rate_is_the_same_in_all_its_forms() {
-        let twentieth = Fraction::new(1, 20).unwrap();
-        for text in ["5%", "5 %", "0.05", "1/20", "5.0%"] {
-            assert_eq!(rate("--below", text).unwrap(), twentieth, "{text}");
-        }
-        for text in ["", "five", "-5%", "%", "1/0"] {
-            assert!(rate("--below", text).unwrap_err().to_string().contains("1/20"), "{text}");
-        }
     }
 }

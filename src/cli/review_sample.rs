@@ -13,25 +13,20 @@ use super::output::{Output, thousands};
 use super::review::{account, pair};
 use super::{Answer, open, person, session};
 use crate::error::{Error, Result};
-use crate::query::engine::Engine;
 use crate::query::objects::{Row, text};
 use crate::review::account::Account;
 use crate::review::checks::{Check, Outcome};
+use crate::review::desk::Desk;
 use crate::review::ground::Ground;
 use crate::review::marks::{Mark, Word};
-use crate::review::outputs::Output as Judged;
 use crate::review::packed::Packed;
 use crate::review::seed::Entropy;
 use crate::review::sheet::{self, Marking};
-use crate::review::{checkpoint, document, items, register, verify};
+use crate::review::{answers, checkpoint, document, register, verify};
 use crate::store::Store;
 
 /// Bytes of a file of marks; a sheet of a whole census is smaller.
 const SHEET_BYTES: u64 = 256 * 1024 * 1024;
-
-/// What would tell planted items from the others: they are of another version, and may have been executed.
-const TELLING: [&str; 9] =
-    ["seq", "action_id", "rule_version", "prompt_version", "model_version", "run_id", "batch_id", "outcome", "error"];
 
 /// Draws the sample, where that was not done yet, and prints the items that wait for a mark.
 ///
@@ -48,20 +43,13 @@ pub async fn draw(global: &Global, args: &ReviewDrawArgs, out: &Output) -> Resul
     if let Some(file) = &args.checkpoint {
         write_checkpoint(&store, &account, file, out).await?;
     }
-    let waiting = account.waiting(args.reviewer.as_deref())?;
-    let shown: Vec<&str> = waiting.iter().take(args.limit).copied().collect();
-    let rows = rows(&engine, &account, &shown).await?;
-    rows.iter().zip(1..).try_for_each(|(row, number)| show(number, row, out))?;
-    if waiting.len() > shown.len() {
-        let more = thousands((waiting.len() - shown.len()) as u64);
-        out.say(&format!("and {more} more; --limit {} prints all", waiting.len()));
+    let desk = Desk::of(&engine, &account, args.reviewer.as_deref(), args.limit).await?;
+    desk.items.iter().zip(1..).try_for_each(|(row, number)| show(number, row, out))?;
+    if desk.waiting > desk.items.len() {
+        let more = thousands((desk.waiting - desk.items.len()) as u64);
+        out.say(&format!("and {more} more; --limit {} prints all", desk.waiting));
     }
-    out.json(&json!({
-        "review_id": account.review.review_id,
-        "seed": account.review.drawn.as_ref().map(|drawn| &drawn.what),
-        "items": rows, "waiting": waiting.len(),
-        "next": account.status.next, "decision": account.status.decision,
-    }))?;
+    out.json(&desk.to_json(&account))?;
     Ok(Answer::Done)
 }
 
@@ -94,29 +82,6 @@ async fn write_checkpoint(store: &Store, account: &Account, file: &Path, out: &O
         .map_err(|e| Error::unavailable(format!("cannot write {}", file.display())).because(e))?;
     out.say(&format!("wrote {}, the checkpoint of {} events", file.display(), sealed.checkpoint.size));
     Ok(())
-}
-
-/// What is shown of each item; planted ones look like all others.
-async fn rows(engine: &Engine, account: &Account, ids: &[&str]) -> Result<Vec<Row>> {
-    let planned = &account.review.planned.what;
-    let own = planned.plan.frame.environment.as_str();
-    let other = planned.planted_from.as_ref().map_or(own, |from| from.environment.as_str());
-    let mut rows = vec![Row::new(); ids.len()];
-    for (environment, is_planted) in [(own, false), (other, true)] {
-        let places: Vec<usize> =
-            (0..ids.len()).filter(|place| account.planted.contains_key(ids[*place]) == is_planted).collect();
-        let outputs: Vec<&Judged> = places.iter().filter_map(|place| account.output(ids[*place])).collect();
-        for (place, row) in places.iter().zip(items::told(engine, environment, &outputs).await?) {
-            rows[*place] = row;
-        }
-    }
-    for (row, id) in rows.iter_mut().zip(ids) {
-        row.insert("item".to_owned(), (*id).into());
-        if planned.planted_from.is_some() {
-            row.retain(|name, _| !TELLING.contains(&name.as_str()));
-        }
-    }
-    Ok(rows)
 }
 
 fn show(number: usize, row: &Row, out: &Output) -> Result<()> {
@@ -221,12 +186,9 @@ pub async fn again(global: &Global, args: &ReviewVerifyArgs, out: &Output) -> Re
             .map_err(|e| Error::unavailable(format!("cannot write {}", file.display())).because(e))?;
         out.say(&format!("wrote {}", file.display()));
     }
-    let is_ok = checks.iter().all(|check| check.outcome != Outcome::Failed);
+    let is_ok = answers::is_as_stated(&checks);
     out.say(if is_ok { "all that could be checked is as stated" } else { "not as stated; do not rely on this review" });
-    let mut document = document::status(&account)?;
-    document["is_ok"] = is_ok.into();
-    document["checks"] = checks.iter().map(Check::to_json).collect();
-    out.json(&document)?;
+    out.json(&answers::verified(&account, &checks)?)?;
     Ok(if is_ok { Answer::Done } else { Answer::NotAll })
 }
 

@@ -1,10 +1,12 @@
-//! Custody: what the law asks of who keeps evidence, to erase a person, to hold what is disputed, to let old months go.
+//! Custody: what the law asks of who keeps evidence, to hand it out, to erase a person, to hold what is disputed, to let
+//! old months go.
 //!
-//! In: orders of a person, with a reason. Out: an event for each, in the ledger before anything is removed, and then
-//! the removal. Invariants: what a hold names is not removed until it is released; a removal leaves every leaf and
+//! In: orders of a person, with a reason. Out: packs; of a removal an event, in the ledger before anything is removed,
+//! and then the removal. Invariants: what a hold names is not removed until it is released; a removal leaves every leaf and
 //! every proof that was given out valid; a removal that was begun is finished by whoever comes next.
 
 pub mod erase;
+pub mod handout;
 pub mod hold;
 mod reach;
 pub mod retention;

@@ -181,7 +181,7 @@ async fn scope_of(store: &Store, engine: &Engine, record: &Record) -> Result<Opt
 }
 
 /// The policy in force when `record` was detected; none where it has no class that a deadline could be for.
-async fn policy_of(engine: &Engine, record: &Record) -> Result<Option<Policy>> {
+pub(super) async fn policy_of(engine: &Engine, record: &Record) -> Result<Option<Policy>> {
     if record.class.is_none() {
         return Ok(None);
     }

@@ -6,6 +6,8 @@
 //! Invariant: the engine plans and proves; a person decides, and the change path of the business system executes.
 
 pub mod account;
+pub mod asked;
+pub mod brief;
 pub mod causes;
 pub mod clocks;
 mod comparison;
@@ -18,6 +20,8 @@ pub mod register;
 mod rules;
 mod scope;
 pub mod steps;
+mod why;
 
 pub use rules::{Reading, check_rules, open_drafts, readings};
 pub use scope::{Scoped, scope};
+pub use why::why;

@@ -122,7 +122,11 @@ impl Written {
     /// # Errors
     /// Invalid when it is none.
     pub fn parse(text: &str) -> Result<Self> {
-        let none = || Error::invalid("this is no recovery plan; give the JSON file of `probity incident plan --out`");
+        let none = || {
+            Error::invalid(
+                "this is no recovery plan; give one in JSON, as it was drawn up, with its `rows` and `plan_sha256`",
+            )
+        };
         let value: Value = serde_json::from_str(text).map_err(|e| none().because(e))?;
         match value {
             Value::Object(plan)
@@ -170,6 +174,16 @@ impl Written {
         changed.extend(then.into_keys());
         changed.sort_unstable();
         Ok(changed)
+    }
+
+    /// Whether it still holds, as JSON: `is_stale`, keys of the cells that `changed`, the hash of the plan as of now.
+    ///
+    /// # Errors
+    /// Never for a plan.
+    pub fn verdict(&self, now: &Plan) -> Result<Value> {
+        let changed = self.changed(now)?;
+        let is_stale = !changed.is_empty() || !self.has_hash_of(now);
+        Ok(json!({"is_stale": is_stale, "changed": changed, "plan_sha256": now.plan_sha256}))
     }
 
     /// Whether it is the plan that `now` would be written as.

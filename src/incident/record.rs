@@ -13,7 +13,7 @@ use crate::event::parse;
 use crate::query::answer::Limits;
 use crate::query::blast::{Selector, read_instant};
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, count, rows, text};
+use crate::query::objects::{Row, count, literal, rows, text};
 
 /// Where an incident stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -72,7 +72,16 @@ impl Frozen {
         })
     }
 
-    fn to_json(&self) -> Value {
+    /// What freezing it stated of the incident that `before` tells of, with the difference to the scope before; JSON.
+    pub fn stated(&self, before: &Record) -> Value {
+        json!({
+            "incident_id": before.incident_id, "scope_version": self.version, "seq": self.seq,
+            "difference": before.scopes.last().map(|last| self.difference(last)),
+        })
+    }
+
+    /// As JSON.
+    pub fn to_json(&self) -> Value {
         json!({
             "version": self.version, "seq": self.seq, "at": rfc3339(self.at), "by": self.by, "scope": self.scope,
         })
@@ -197,10 +206,12 @@ pub async fn list(engine: &Engine) -> Result<Vec<Record>> {
 /// # Errors
 /// NotFound when there is none; Damaged when an event cannot be understood.
 pub async fn one(engine: &Engine, id: &str) -> Result<Record> {
-    let sql = format!("{STATEMENTS} and incident_id = '{}' order by occurred_at, seq", id.replace('\'', "''"));
+    let sql = format!("{STATEMENTS} and incident_id = {} order by occurred_at, seq", literal(id));
     let statements = rows(&engine.sql(&sql, Limits::default()).await?)?;
     if statements.is_empty() {
-        return Err(Error::not_found(format!("there is no incident `{id}`; `probity incident list` names all")));
+        return Err(Error::not_found(format!(
+            "there is no incident `{id}`; `probity incident list` or GET /v1/incidents names all"
+        )));
     }
     let mut record = Record::default();
     statements.iter().try_for_each(|row| record.add(row))?;
@@ -236,6 +247,19 @@ impl Record {
     /// The version that the next scope has.
     pub fn next_scope(&self) -> u64 {
         self.scopes.last().map_or(1, |frozen| frozen.version + 1)
+    }
+
+    /// What picks its bad actions.
+    ///
+    /// # Errors
+    /// Invalid when nothing was said of that yet.
+    pub fn picking(&self) -> Result<&Selector> {
+        let id = &self.incident_id;
+        self.selector.as_ref().ok_or_else(|| {
+            Error::invalid(format!(
+                "nothing says what picks the bad actions of `{id}`; update the incident with a condition, its `where`"
+            ))
+        })
     }
 
     /// From when on its events are looked for.
@@ -327,7 +351,7 @@ impl Record {
 }
 
 /// A selector as events, scopes and plans write it.
-pub(super) fn selector_as_json(selector: &Selector) -> Value {
+pub fn selector_as_json(selector: &Selector) -> Value {
     json!({
         "where": selector.predicate, "from": selector.from.map(rfc3339), "to": selector.to.map(rfc3339),
         "environment": selector.environment, "depth": selector.depth,

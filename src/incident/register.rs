@@ -138,7 +138,9 @@ pub async fn open(store: &Store, engine: &Engine, change: &Change, by: &str) -> 
     change.check(now)?;
     check_order(change.detected_at, change.aware_at)?;
     let (Some(_), Some(selector)) = (&change.title, &change.selector) else {
-        return Err(Error::invalid("an incident needs a title and what picks its bad actions: --title and --where"));
+        return Err(Error::invalid(
+            "an incident needs a title, and a condition that picks its bad actions: its `where`",
+        ));
     };
     let scoped = scope(store, engine, selector).await?;
     let id = format!("inc-{}", &store.clock().id()[..12]);
@@ -160,7 +162,9 @@ pub async fn update(store: &Store, engine: &Engine, record: &Record, (change, by
     let now = store.clock().now();
     let is_draft = record.state == Standing::Draft;
     if *change == Change::default() && !is_draft {
-        return Err(Error::invalid("nothing is given that would change; see `probity incident update --help`"));
+        return Err(Error::invalid(
+            "nothing is given that would change; say what is different now, or a step or a note",
+        ));
     }
     let mut change = change.clone();
     if is_draft {
@@ -195,12 +199,7 @@ pub async fn update(store: &Store, engine: &Engine, record: &Record, (change, by
 pub async fn freeze(store: &Store, engine: &Engine, record: &Record, by: &str) -> Result<(Scoped, Frozen)> {
     check_not_closed(record)?;
     let id = record.incident_id.as_str();
-    let Some(selector) = &record.selector else {
-        return Err(Error::invalid(format!(
-            "nothing says what picks the bad actions of `{id}`; give it with `probity incident update {id} --where`"
-        )));
-    };
-    let scoped = scope(store, engine, selector).await?;
+    let scoped = scope(store, engine, record.picking()?).await?;
     let frozen = state_scope(&mut Writer::new(store), (id, by), &scoped, record.next_scope()).await?;
     Ok((scoped, frozen))
 }

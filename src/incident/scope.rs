@@ -6,13 +6,13 @@
 use serde_json::{Value, json};
 
 use super::record::selector_as_json;
-use crate::blast::{Cell, Radius, Role, State};
+use crate::blast::{Cell, Radius, Role, SourceNumbers, State};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
 use crate::query::blast::Selector;
 use crate::query::engine::Engine;
-use crate::query::objects::{count, rows};
+use crate::query::objects::{count, literal, rows};
 use crate::store::Store;
 
 /// Bytes of the names of sources that a question for gaps holds; past it, all sources are asked about.
@@ -43,50 +43,35 @@ pub struct Scoped {
 /// A predicate that is none, a bound that is met, a store that fails.
 pub async fn scope(store: &Store, engine: &Engine, selector: &Selector) -> Result<Scoped> {
     let size = engine.as_of().size;
-    let reaching = async {
-        let reached = engine.blast_radius(selector).await?;
-        Ok((gaps(engine, selector, &reached.sources).await?, reached.radius))
+    // What the window says depends on nothing that was reached.
+    let (reached, window, root) =
+        tokio::try_join!(engine.blast_radius(selector), engine.summary(selector), store.root_at(size))?;
+    // Only numbers with a gap are worth looking for the place: events outside of the window may have what is missing.
+    let mut numbers = reached.sources.iter().filter_map(|source| window.sources.get(source));
+    let source_gaps = match numbers.all(SourceNumbers::are_unbroken) {
+        true => 0,
+        false => gaps(engine, selector, &reached.sources).await?,
     };
-    // What is late depends on nothing that was reached.
-    let ((source_gaps, radius), late_in_window, root) =
-        tokio::try_join!(reaching, late(engine, selector), store.root_at(size))?;
     Ok(Scoped {
-        radius,
+        radius: reached.radius,
         size,
         table_version: engine.version(),
         root,
-        late_in_window,
+        late_in_window: window.late(&selector.environment),
         source_gaps,
         selector: selector.clone(),
     })
 }
 
-async fn late(engine: &Engine, selector: &Selector) -> Result<u64> {
-    let (environment, window) = (quoted(&selector.environment), selector.window_sql("occurred_at"));
-    let sql = format!(
-        "select count(*) as n from evidence \
-         where environment = {environment} and recorded_at > occurred_at + interval '1 day'{window}"
-    );
-    number(engine, &sql).await
-}
-
 /// Gaps between the first and the last number of each source in the window.
 async fn gaps(engine: &Engine, selector: &Selector, sources: &[String]) -> Result<u64> {
-    if sources.is_empty() {
-        return Ok(0);
-    }
-    let names = sources.iter().map(|source| quoted(source)).collect::<Vec<_>>().join(", ");
+    let names = sources.iter().map(|source| literal(source)).collect::<Vec<_>>().join(", ");
     let named = if names.len() > NAMED_BYTES { "true".to_owned() } else { format!("source in ({names})") };
     let window = selector.window_sql("occurred_at");
     let numbers = format!(
         "select source, min(source_seq) as low, max(source_seq) as high, count(*) as events from evidence \
          where source_seq is not null and event_type not like 'evidence.%' and {named}{window} group by source"
     );
-    // Only numbers that do not add up are worth looking for the place.
-    let sums = format!("select count(*) as n from ({numbers}) where high - low + 1 <> events");
-    if number(engine, &sums).await? == 0 {
-        return Ok(0);
-    }
     let runs = format!(
         "select count(*) as n from source_runs as r inner join ({numbers}) as w on w.source = r.source \
          where r.previous_number >= w.low and r.first_number <= w.high"
@@ -98,11 +83,6 @@ async fn number(engine: &Engine, sql: &str) -> Result<u64> {
     let answer = rows(&engine.sql(sql, Limits::default()).await?)?;
     let number = answer.first().and_then(|row| count(row, "n"));
     number.ok_or_else(|| Error::internal("a count of an incident gives no number"))
-}
-
-/// `text` as a literal.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 impl Scoped {

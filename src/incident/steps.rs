@@ -13,14 +13,17 @@ use serde_json::{Value, json};
 use super::Scoped;
 use super::comparison::{PRODUCTION, each, instant_at, instants, text_at, texts, unreadable};
 use super::record::{Note, Record, Replayed, instant, seq, words};
-use super::scope::quoted;
 use crate::blast::State;
 use crate::clock::{Micros, rfc3339};
 use crate::error::Result;
 use crate::query::answer::Limits;
 use crate::query::blast::Selector;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, rows, text};
+use crate::query::objects::{Row, count, literal, rows, text};
+
+/// Whether a setting is one that agents work by: a key of the ledger and a token of the server change nothing that they
+/// do, and mend nothing.
+pub const OF_AGENTS: &str = "not (source = 'probity' and coalesce(field, '') in ('access_token', 'ledger.key'))";
 
 /// The steps in their order: name and words.
 pub const STEPS: [(&str, &str); 7] = [
@@ -128,15 +131,18 @@ impl Seen {
         // A breaker stops a workflow before anybody knows why: pauses are looked for in all of the past. One of another
         // environment stops nothing here.
         let sql = format!(
-            "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field, reason_code from events \
+            "select seq, event_type, occurred_at, actor_id, workflow, incident_id, field, reason_code, review_id, \
+             case when event_type = 'review.decided' then extra end as extra from events \
              where (event_type in ('workflow.paused', 'workflow.resumed') and environment = {environment}) \
              or (event_type in ('config.changed', 'review.decided') and environment in ('{PRODUCTION}', {environment}) \
-             and occurred_at >= timestamp '{since}') order by occurred_at, seq",
-            environment = quoted(environment),
+             and occurred_at >= timestamp '{since}' and {OF_AGENTS}) order by occurred_at, seq",
+            environment = literal(environment),
             since = rfc3339(record.since())
         );
         for row in &rows(&engine.sql(&sql, Limits::default()).await?)? {
-            self.take_signal(row, record);
+            if !enables(row, record) || is_heard(engine, row).await? {
+                self.take_signal(row, record);
+            }
         }
         Ok(())
     }
@@ -160,11 +166,7 @@ impl Seen {
                 self.take_change(mark, is_own);
             }
             // The engine alone writes it, and its reason is the decision.
-            "review.decided"
-                if text(row, "incident_id") == record.incident_id && text(row, "reason_code") == ENABLED =>
-            {
-                self.reviewed = Some(mark);
-            }
+            "review.decided" if enables(row, record) => self.reviewed = Some(mark),
             _ => {}
         }
     }
@@ -179,7 +181,7 @@ impl Seen {
 
     async fn look_for_roll_backs(&mut self, engine: &Engine, scoped: &Scoped) -> Result<()> {
         let Some(first) = scoped.first_bad_at() else { return Ok(()) };
-        let environment = quoted(&scoped.selector.environment);
+        let environment = literal(&scoped.selector.environment);
         let sql = format!(
             "select seq, occurred_at, actor_id, action_id, rollback_ref from events \
              where event_type = 'action.rolled_back' and outcome = 'succeeded' and environment = {environment} \
@@ -207,6 +209,28 @@ impl Seen {
         })
         .await
     }
+}
+
+/// Whether an event is the ENABLE of a review of the incident.
+fn enables(row: &Row, record: &Record) -> bool {
+    text(row, "event_type") == "review.decided"
+        && text(row, "incident_id") == record.incident_id
+        && text(row, "reason_code") == ENABLED
+}
+
+/// Whether the ENABLE in `row` rests on every mark before it. Where somebody marked while it was signed, it resumes
+/// nothing, and shows nothing.
+async fn is_heard(engine: &Engine, row: &Row) -> Result<bool> {
+    let said: Value = serde_json::from_str(text(row, "extra")).unwrap_or_default();
+    let Some(size) = said.pointer("/basis/size").and_then(Value::as_i64) else { return Ok(false) };
+    let sql = format!(
+        "select count(*) as n from events where event_type = 'review.marked' and source = 'probity' \
+         and review_id = {} and seq >= {size} and seq < {}",
+        literal(text(row, "review_id")),
+        seq(row)
+    );
+    let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+    Ok(found.first().and_then(|row| count(row, "n")) == Some(0))
 }
 
 /// Whether a `rollback_ref` has the form of a plan's SHA-256; most say in words how to undo something.

@@ -10,12 +10,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, TimestampMicrosecondType};
 use sha2::{Digest, Sha256};
 
 use super::frame::{Record, Records};
 use crate::clock::{Clock, rfc3339};
 use crate::error::{Error, Result};
+use crate::event::batch::{bytes_of, null_column, with_own_text};
 use crate::event::columns::{Kind, Role, SUPPLIED, supplied_schema};
 use crate::event::{BatchBuilder, Cell, Column, Draft, Reason, jcs, json};
 use crate::ledger::hash::hex;
@@ -66,6 +68,29 @@ impl Origin {
 enum RawRows {
     Bytes(Vec<u8>, Vec<Range<usize>>),
     Mapped(RecordBatch, Vec<usize>),
+    /// Those of several batches, each with its first row here.
+    Joined(Vec<(usize, RawRows)>),
+}
+
+impl RawRows {
+    fn of(&self, row: usize) -> Cow<'_, [u8]> {
+        match self {
+            Self::Bytes(bytes, ranges) => Cow::Borrowed(&bytes[ranges[row].clone()]),
+            Self::Mapped(batch, at) => Cow::Owned(row_as_json(batch, at[row])),
+            Self::Joined(parts) => {
+                let (first, part) = &parts[parts.partition_point(|(first, _)| *first <= row) - 1];
+                part.of(row - first)
+            }
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Bytes(bytes, _) => bytes.len(),
+            Self::Mapped(batch, _) => bytes_of(batch),
+            Self::Joined(parts) => parts.iter().map(|(_, part)| part.bytes()).sum(),
+        }
+    }
 }
 
 impl Incoming {
@@ -82,10 +107,38 @@ impl Incoming {
 
     /// The raw bytes of a row: the input record, or the mapped row as JSON.
     fn raw(&self, row: usize) -> Cow<'_, [u8]> {
-        match &self.raw {
-            RawRows::Bytes(bytes, ranges) => Cow::Borrowed(&bytes[ranges[row].clone()]),
-            RawRows::Mapped(batch, at) => Cow::Owned(row_as_json(batch, at[row])),
+        self.raw.of(row)
+    }
+
+    /// Bytes that the raw records take in memory.
+    pub fn raw_bytes(&self) -> usize {
+        self.raw.bytes()
+    }
+
+    /// The batches one after the other as one. Its texts lie close together: each of many small batches reserves more
+    /// than it fills.
+    ///
+    /// # Errors
+    /// When they are not of one schema.
+    pub fn concat(batches: Vec<Self>) -> Result<Self> {
+        let broken = |e: arrow::error::ArrowError| Error::internal("cannot join batches of events").because(e);
+        let rows = concat_batches(&supplied_schema(), batches.iter().map(|batch| &batch.rows)).map_err(broken)?;
+        let own = |column: &ArrayRef| match column.null_count() == column.len() {
+            true => null_column(column.data_type(), column.len()),
+            false => with_own_text(column),
+        };
+        let columns = rows.columns().iter().map(own).collect();
+        let rows = RecordBatch::try_new(rows.schema(), columns).map_err(broken)?;
+        let (mut origins, mut parts, mut refused, mut consumed) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        for batch in batches {
+            if !batch.origins.is_empty() {
+                parts.push((origins.len(), batch.raw));
+            }
+            origins.extend(batch.origins);
+            refused.extend(batch.refused);
+            consumed += batch.consumed;
         }
+        Ok(Self { rows, origins, raw: RawRows::Joined(parts), refused, consumed })
     }
 
     /// The refusal of a decoded row, for a conflict.
@@ -136,14 +189,12 @@ pub struct JsonDecoder<R> {
 impl<R: Read> JsonDecoder<R> {
     /// Decodes what `reader` gives; `file` names it in refusals.
     pub fn new(reader: R, file: &str, clock: Clock) -> Self {
-        Self {
-            records: Records::new(reader),
-            file: file.into(),
-            clock,
-            failure: None,
-            raw_bytes: 0,
-            builder: BatchBuilder::default(),
-        }
+        Self::of_records(Records::new(reader), file, clock)
+    }
+
+    /// As [`JsonDecoder::new`], of records that are cut already.
+    pub fn of_records(records: Records<R>, file: &str, clock: Clock) -> Self {
+        Self { records, file: file.into(), clock, failure: None, raw_bytes: 0, builder: BatchBuilder::default() }
     }
 
     /// The next batch; none at the end.

@@ -59,12 +59,19 @@ pub struct Records<R> {
 }
 
 const BUFFER_BYTES: usize = 1024 * 1024;
+/// Room beside the longest record: its line end must fit, and reading on in larger pieces is quicker.
+const LEAST_BUFFER_BYTES: usize = 4 * 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl<R: Read> Records<R> {
     /// Reads from `reader`.
     pub fn new(reader: R) -> Self {
-        let buffer = vec![0; BUFFER_BYTES + RECORD_BYTES];
+        Self::sized(reader, BUFFER_BYTES)
+    }
+
+    /// Reads from `reader`, which gives about so many bytes: a small request needs no large buffer.
+    pub fn sized(reader: R, bytes: usize) -> Self {
+        let buffer = vec![0; bytes.clamp(LEAST_BUFFER_BYTES, BUFFER_BYTES) + RECORD_BYTES];
         Self { reader, framing: None, buffer, from: 0, to: 0, line: 1, head: Vec::new(), consumed: 0 }
     }
 
@@ -328,7 +335,12 @@ mod tests {
     }
 
     fn records(input: &[u8], step: usize) -> Vec<(u64, String)> {
-        let mut records = Records::new(Trickle(input, step));
+        let found = gathered(Records::new(Trickle(input, step)));
+        assert_eq!(gathered(Records::sized(Trickle(input, step), 0)), found, "the size of the buffer changes nothing");
+        found
+    }
+
+    fn gathered(mut records: Records<Trickle<'_>>) -> Vec<(u64, String)> {
         let mut out = Vec::new();
         while let Some(record) = records.next_record().unwrap() {
             out.push(match record {
@@ -343,6 +355,7 @@ mod tests {
     fn lines_and_elements_come_out_whole_whatever_the_pieces() {
         let lines = b"\xef\xbb\xbf{\"a\":1}\r\n\n  \n{\"b\":2}\nlast";
         let array = b" \n[ {\"a\":\"x],{\\\"\"} ,\n{\"b\":[1,{}]},3 ]\n{\"c\":1}\n";
+        assert_eq!(Records::sized(&b"{}"[..], 2).buffer.len(), LEAST_BUFFER_BYTES + RECORD_BYTES);
         for step in [1, 2, 3, 7, 1000] {
             let got = records(lines, step);
             assert_eq!(got, [(1, "{\"a\":1}".into()), (4, "{\"b\":2}".into()), (5, "last".into())]);

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
+use datafusion::error::DataFusionError;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -65,7 +66,7 @@ impl Mapping {
         functions: Vec<ScalarUDF>,
     ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
         let name = self.name.clone();
-        let failed = move |e: datafusion::error::DataFusionError| {
+        let failed = move |e: DataFusionError| {
             Error::invalid(format!("mapping `{name}` does not work on this source")).because(e)
         };
         let context = context()?;
@@ -76,14 +77,7 @@ impl Mapping {
         let frame = self.plan(&context).await?;
         let stream = frame.execute_stream().await.map_err(&failed)?;
         let name = self.name.clone();
-        // The engine's words for a value that it cannot cast repeat the value: they are cut out.
-        let broke = move |e: datafusion::error::DataFusionError| {
-            let what = without_quoted(&e.to_string());
-            Error::invalid(format!(
-                "mapping `{name}` fails on a value ({what}); write try_cast or a case, so that such a row is refused alone"
-            ))
-        };
-        let stream = stream.map_err(broke).map_ok(without_arm);
+        let stream = stream.map_err(move |e| broken(&name, e)).map_ok(without_arm);
         // The spool file lives as long as the stream reads it.
         Ok(stream
             .map(move |batch| {
@@ -156,6 +150,35 @@ fn add_places(body: &mut SetExpr, arm: &mut i64, is_arm_added: bool) {
     }
 }
 
+/// What ended the mapping `name` while rows came: a value that it cannot make something of, or something that no row is
+/// to blame for.
+fn broken(name: &str, cause: DataFusionError) -> Error {
+    match cause.find_root() {
+        DataFusionError::ResourcesExhausted(_) => {
+            let (memory, room) = (QUERY_MEMORY_BYTES / (1024 * 1024), QUERY_SPILL_BYTES / (1024 * 1024 * 1024));
+            Error::limit(format!(
+                "mapping `{name}` needs more memory than {memory} MiB or more temporary files than {room} GiB for this \
+                 source; split the source, or join and sort less"
+            ))
+        }
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            Error::unavailable(format!("mapping `{name}` cannot read its source or write temporary files"))
+                .because(cause)
+        }
+        // The engine's words for a value that it cannot cast repeat the value: they are cut out.
+        DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => {
+            let what = without_quoted(&cause.to_string());
+            Error::invalid(format!(
+                "mapping `{name}` fails on a value ({what}); write try_cast or a case, so that such a row is refused alone"
+            ))
+        }
+        root => {
+            let what = without_quoted(&root.to_string());
+            Error::invalid(format!("mapping `{name}` does not work on this source ({what})"))
+        }
+    }
+}
+
 /// The first line of `text` with `…` in place of everything quoted.
 fn without_quoted(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default();
@@ -201,6 +224,7 @@ fn context() -> Result<SessionContext> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
     use crate::ingest::spool::Shape;
 
     async fn run(sql: &str, csv: &str) -> Result<String> {
@@ -236,6 +260,19 @@ mod tests {
         let sql = "select cast(id as int) as event_id from source";
         let message = run(sql, "id\nsecret\n").await.unwrap_err().to_string();
         assert!(message.contains("try_cast") && !message.contains("secret"), "{message}");
+    }
+
+    #[test]
+    fn what_ends_a_mapping_is_a_value_a_bound_or_a_disk() {
+        let said = |cause: DataFusionError| broken("m", cause.context("somewhere"));
+        let value = said(DataFusionError::Execution("cannot cast 'secret'".to_owned()));
+        assert!(value.kind() == ErrorKind::Invalid && value.to_string().contains("fails on a value"), "{value}");
+        assert!(!value.to_string().contains("secret"), "{value}");
+        let bound = said(DataFusionError::ResourcesExhausted("'secret'".to_owned()));
+        assert!(bound.kind() == ErrorKind::Limit && bound.to_string().contains("memory"), "{bound}");
+        let disk = said(DataFusionError::IoError(std::io::Error::other("full")));
+        assert!(disk.kind() == ErrorKind::Unavailable && !disk.to_string().contains("value"), "{disk}");
+        assert_eq!(said(DataFusionError::Internal("x".to_owned())).kind(), ErrorKind::Invalid);
     }
 
     #[tokio::test]

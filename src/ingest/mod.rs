@@ -7,6 +7,7 @@
 pub mod counts;
 pub mod decode;
 pub mod frame;
+pub mod group;
 pub mod known;
 pub mod mapping;
 pub mod receipts;

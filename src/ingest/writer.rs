@@ -7,14 +7,14 @@
 use std::sync::Arc;
 
 use arrow::array::BooleanArray;
-use arrow::compute::filter_record_batch;
+use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::record_batch::RecordBatch;
 use hashbrown::HashMap;
 
 use super::counts::{End, Tally, day_of};
 use super::decode::Incoming;
 use super::known::{Known, Verdict};
-use crate::clock::DAY;
+use crate::clock::{Clock, DAY};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::batch::{assign, bytes_of};
 use crate::event::{BatchBuilder, Cell, Column, Draft, ENGINE_SOURCE, Leaf, Rows, leaves};
@@ -72,18 +72,33 @@ impl<'a> Writer<'a> {
     /// # Errors
     /// When the store fails; rows acknowledged before stay stored, and a repetition finds them as duplicates.
     pub async fn append(&mut self, incoming: Incoming) -> Result<Acknowledged> {
+        Ok(self.append_stating(incoming, &[]).await?.0)
+    }
+
+    /// As [`Writer::append`], with `statements` of the engine behind the last row, in the same put; gives the place of
+    /// the first statement, none where there is none. Their ids are random.
+    ///
+    /// # Errors
+    /// As [`Writer::append`]; the statements are stored all or none.
+    pub async fn append_stating(
+        &mut self,
+        incoming: Incoming,
+        statements: &[Draft<'_>],
+    ) -> Result<(Acknowledged, Option<i64>)> {
         let mut done = Acknowledged { bytes: bytes_of(&incoming.rows), ..Default::default() };
-        let mut from = 0;
-        while from < incoming.rows.num_rows() {
-            let taken = self.append_part(&incoming, from, &mut done).await?;
+        let statements = rows_of(statements);
+        let (mut from, mut stated) = (0, None);
+        while from < incoming.rows.num_rows() || stated.is_none() && statements.num_rows() > 0 {
+            let (taken, place) = self.append_part(&incoming, from, &statements, &mut done).await?;
             from += taken;
+            stated = place;
         }
         for entry in &incoming.refused {
             done.tally.count(entry.source.as_deref(), entry.day.as_deref(), End::Rejected);
         }
         done.refused.splice(0..0, incoming.refused);
         self.store.quarantine(&done.refused).await?;
-        Ok(done)
+        Ok((done, stated))
     }
 
     /// Only classifies: what [`Writer::append`] would do if nobody else wrote meanwhile.
@@ -101,15 +116,7 @@ impl<'a> Writer<'a> {
     /// An event of the engine itself, with what every such event has: it happens now, and nobody else may claim
     /// its source.
     pub fn statement(&self, event_type: &str) -> Draft<'static> {
-        let clock = self.store.clock();
-        let mut draft = Draft::default();
-        draft.set_text(Column::EventId, clock.id());
-        draft.set_text(Column::Source, ENGINE_SOURCE);
-        draft.set_text(Column::EventType, event_type.to_owned());
-        draft.set_text(Column::Environment, "production");
-        draft.set_text(Column::ActorKind, "system");
-        draft.set(Column::OccurredAt, Cell::Instant(clock.now()));
-        draft
+        statement(self.store.clock(), event_type)
     }
 
     /// Appends one event that the engine itself states; gives its place in the ledger.
@@ -139,9 +146,7 @@ impl<'a> Writer<'a> {
     }
 
     async fn append_statements(&mut self, statements: &[Draft<'_>], ids: Ids) -> Result<Option<i64>> {
-        let mut builder = BatchBuilder::default();
-        statements.iter().for_each(|statement| builder.append(statement));
-        let rows = builder.finish();
+        let rows = rows_of(statements);
         let _queued = self.store.queue("append").await?;
         for _ in 0..APPEND_ATTEMPTS {
             let (head, snapshot) = self.head().await?;
@@ -158,8 +163,15 @@ impl<'a> Writer<'a> {
         Err(contended())
     }
 
-    /// Appends the rows from `from` on, as many as one journal object takes; gives their number.
-    async fn append_part(&mut self, incoming: &Incoming, from: usize, done: &mut Acknowledged) -> Result<usize> {
+    /// Appends the rows from `from` on, as many as one journal object takes, and `statements` behind the last one; gives
+    /// the number of rows, and the place of the first statement once they are stored.
+    async fn append_part(
+        &mut self,
+        incoming: &Incoming,
+        from: usize,
+        statements: &RecordBatch,
+        done: &mut Acknowledged,
+    ) -> Result<(usize, Option<i64>)> {
         let _queued = self.store.queue("append").await?;
         for _ in 0..APPEND_ATTEMPTS {
             let taken = self.batch_rows.min(incoming.rows.num_rows() - from);
@@ -168,59 +180,29 @@ impl<'a> Writer<'a> {
             let verdicts = self.known.classify(self.store, &snapshot, &rows).await?;
             drop(snapshot);
             let is_new: BooleanArray = verdicts.iter().map(|v| Some(*v == Verdict::New)).collect();
-            let new = filter_record_batch(&rows, &is_new)
+            let mut new = filter_record_batch(&rows, &is_new)
                 .map_err(|e| Error::internal("cannot select new events").because(e))?;
+            let accepted = new.num_rows();
+            let is_last = from + taken == incoming.rows.num_rows();
+            if is_last && statements.num_rows() > 0 {
+                new = concat_batches(&new.schema(), [&new, statements])
+                    .map_err(|e| Error::internal("cannot put statements behind events").because(e))?;
+            }
             let first = match new.num_rows() {
                 0 => Some((head.size, Vec::new())),
                 _ => self.try_append(head, &new).await?,
             };
-            let Some((first_seq, leaves)) = first else {
+            let Some((first_seq, mut leaves)) = first else {
                 self.batch_rows = (self.batch_rows / 2).max(1);
                 continue;
             };
             self.batch_rows = (self.batch_rows * 2).min(BATCH_EVENTS);
-            self.note(incoming, from, &verdicts, (first_seq, leaves), done)?;
-            return Ok(taken);
+            let stated = (new.num_rows() > accepted).then_some(first_seq + accepted as i64);
+            leaves.truncate(accepted);
+            note((incoming, from), &verdicts, (first_seq, leaves), done)?;
+            return Ok((taken, stated));
         }
         Err(contended())
-    }
-
-    /// Notes what became of the rows from `from` on.
-    fn note(
-        &mut self,
-        incoming: &Incoming,
-        from: usize,
-        verdicts: &[Verdict],
-        (first_seq, leaves): (i64, Vec<Leaf>),
-        done: &mut Acknowledged,
-    ) -> Result<()> {
-        let view = Rows::new(&incoming.rows)?;
-        let mut stored = (first_seq..).zip(leaves);
-        let mut cells: HashMap<(&str, i64, End), u64> = HashMap::new();
-        for (row, verdict) in (from..).zip(verdicts) {
-            let source = view.text(Column::Source, row).unwrap_or_default();
-            let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
-            let (outcome, end) = match verdict {
-                Verdict::New => {
-                    let (seq, leaf) =
-                        stored.next().ok_or_else(|| Error::internal("an event was stored without a leaf"))?;
-                    (Outcome::Accepted { seq, leaf }, End::Accepted)
-                }
-                Verdict::Duplicate => (Outcome::Duplicate, End::Duplicate),
-                Verdict::Conflict => {
-                    let reason =
-                        "an event with this `source` and `event_id` is stored in the same month with other content";
-                    done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day_of(at)));
-                    (Outcome::Conflict, End::Conflict)
-                }
-            };
-            done.outcomes.push(outcome);
-            *cells.entry((source, at.div_euclid(DAY), end)).or_default() += 1;
-        }
-        for ((source, day, end), records) in cells {
-            done.tally.count_many(Some(source), Some(&day_of(day * DAY)), end, records);
-        }
-        Ok(())
     }
 
     /// Where the next event goes, as far as this writer knows; the put finds out whether it is true.
@@ -313,6 +295,81 @@ impl<'a> Writer<'a> {
     pub fn forget_head(&mut self) {
         self.head = None;
     }
+}
+
+/// An event of the engine itself, with what every such event has: it happens now, and nobody else may claim its source.
+pub fn statement(clock: &Clock, event_type: &str) -> Draft<'static> {
+    let mut draft = Draft::default();
+    draft.set_text(Column::EventId, clock.id());
+    draft.set_text(Column::Source, ENGINE_SOURCE);
+    draft.set_text(Column::EventType, event_type.to_owned());
+    draft.set_text(Column::Environment, "production");
+    draft.set_text(Column::ActorKind, "system");
+    draft.set(Column::OccurredAt, Cell::Instant(clock.now()));
+    draft
+}
+
+/// What became of `rows` by source and day; `outcomes` are theirs, in their order.
+///
+/// # Errors
+/// When the rows are not of the schema of events.
+pub fn tally_of(rows: &RecordBatch, outcomes: &[Outcome]) -> Result<Tally> {
+    let view = Rows::new(rows)?;
+    let mut cells: HashMap<(&str, i64, End), u64> = HashMap::new();
+    for (row, outcome) in outcomes.iter().enumerate().take(view.len()) {
+        let source = view.text(Column::Source, row).unwrap_or_default();
+        let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
+        let end = match outcome {
+            Outcome::Accepted { .. } => End::Accepted,
+            Outcome::Duplicate => End::Duplicate,
+            Outcome::Conflict => End::Conflict,
+        };
+        *cells.entry((source, at.div_euclid(DAY), end)).or_default() += 1;
+    }
+    let mut tally = Tally::default();
+    for ((source, day, end), records) in cells {
+        tally.count_many(Some(source), Some(&day_of(day * DAY)), end, records);
+    }
+    Ok(tally)
+}
+
+/// Notes what became of the rows from a row on.
+fn note(
+    (incoming, from): (&Incoming, usize),
+    verdicts: &[Verdict],
+    (first_seq, leaves): (i64, Vec<Leaf>),
+    done: &mut Acknowledged,
+) -> Result<()> {
+    let view = Rows::new(&incoming.rows)?;
+    let mut stored = (first_seq..).zip(leaves);
+    for (row, verdict) in (from..).zip(verdicts) {
+        let outcome = match verdict {
+            Verdict::New => {
+                let (seq, leaf) = stored.next().ok_or_else(|| Error::internal("an event was stored without a leaf"))?;
+                Outcome::Accepted { seq, leaf }
+            }
+            Verdict::Duplicate => Outcome::Duplicate,
+            Verdict::Conflict => {
+                let reason =
+                    "an event with this `source` and `event_id` is stored in the same month with other content";
+                let source = view.text(Column::Source, row).unwrap_or_default();
+                let at = view.instant(Column::OccurredAt, row).unwrap_or_default();
+                done.refused.push(incoming.refuse(row, Refusal::Conflict, reason, source, day_of(at)));
+                Outcome::Conflict
+            }
+        };
+        done.outcomes.push(outcome);
+    }
+    let rows = incoming.rows.slice(from, verdicts.len());
+    done.tally.merge(tally_of(&rows, &done.outcomes[done.outcomes.len() - verdicts.len()..])?);
+    Ok(())
+}
+
+/// Rows of `statements`.
+fn rows_of(statements: &[Draft<'_>]) -> RecordBatch {
+    let mut builder = BatchBuilder::default();
+    statements.iter().for_each(|statement| builder.append(statement));
+    builder.finish()
 }
 
 /// What the id of a statement is.

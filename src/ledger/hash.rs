@@ -36,14 +36,19 @@ pub fn empty_root() -> Hash {
 
 /// Lower-case hexadecimal digits of `bytes`.
 pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    write_hex(bytes, &mut text);
+    text
+}
+
+/// Appends the lower-case hexadecimal digits of `bytes` to `text`.
+pub fn write_hex(bytes: &[u8], text: &mut String) {
     // The frame of a review writes millions of them, and the formatter would take most of that time.
     let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
-    let mut text = String::with_capacity(2 * bytes.len());
     for byte in bytes {
         text.push(digit(byte >> 4));
         text.push(digit(byte & 15));
     }
-    text
 }
 
 /// A hash in base64: standard alphabet, padded (RFC 4648 section 4); 44 characters.

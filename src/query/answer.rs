@@ -22,6 +22,7 @@ use super::judgement::Judgement;
 use super::runtime::{Guest, QueryRuntime, give_memory_back};
 use super::spill::spilling;
 use super::types::ValueType;
+use super::watch::{Watch, watched};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{QUERY_ROWS, QUERY_SECONDS};
 
@@ -103,9 +104,22 @@ pub(super) struct Work {
     pub(super) state: Arc<SessionState>,
     /// What is planned anew where memory does not suffice for `physical`.
     pub(super) again: Option<LogicalPlan>,
+    /// Told when nobody waits for an answer any more.
+    pub(super) watch: Arc<Watch>,
 }
 
 impl Work {
+    /// The work that `plan` is, which is planned anew where memory does not suffice.
+    ///
+    /// # Errors
+    /// When there is no physical plan of it.
+    pub(super) async fn planned(state: Arc<SessionState>, plan: LogicalPlan) -> Result<Self> {
+        let watch = Arc::new(Watch::default());
+        let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+        let physical = watched(physical, &watch).map_err(failure::error)?;
+        Ok(Self { physical, state, again: Some(plan), watch })
+    }
+
     /// The rows, and the first of them: a plan that lacks memory fails before it gives any.
     async fn begin(self) -> Result<(Option<RecordBatch>, SendableRecordBatchStream)> {
         let started = first(self.physical, &self.state).await;
@@ -113,8 +127,8 @@ impl Work {
         if lack.kind() != ErrorKind::Limit {
             return started;
         }
-        let state = self.state.clone();
-        let plan = async move { spilling(&state, &again).await };
+        let (state, watch) = (self.state.clone(), self.watch.clone());
+        let plan = async move { watched(spilling(&state, &again).await?, &watch).map_err(failure::error) };
         let plan = QueryRuntime::on_deep_stack(tokio::runtime::Handle::current(), plan).await?;
         first(plan, &self.state).await
     }
@@ -140,6 +154,7 @@ pub struct AnswerStream {
     is_done: bool,
     deadline: Deadline,
     judgement: Option<Judgement>,
+    watch: Arc<Watch>,
     _guest: Option<Guest>,
 }
 
@@ -152,7 +167,7 @@ impl AnswerStream {
         guest: Option<Guest>,
     ) -> Self {
         let (send, batches) = mpsc::channel(BATCHES_AHEAD);
-        let schema = work.physical.schema();
+        let (schema, watch) = (work.physical.schema(), work.watch.clone());
         let task = handle.spawn(async move {
             let (mut batch, mut rows) = match work.begin().await {
                 Ok((batch, rows)) => (batch.map(Ok), rows),
@@ -178,6 +193,7 @@ impl AnswerStream {
             is_done: false,
             deadline,
             judgement: None,
+            watch,
             _guest: guest,
         }
     }
@@ -267,6 +283,7 @@ impl AnswerStream {
 
     fn end(&mut self) {
         self.is_done = true;
+        self.watch.end();
         self.task.abort();
         self.batches.close();
     }
@@ -282,6 +299,7 @@ impl AnswerStream {
 
 impl Drop for AnswerStream {
     fn drop(&mut self) {
+        self.watch.end();
         self.task.abort();
     }
 }

@@ -5,7 +5,7 @@
 //! that stands beside many rows is shorter still: a constant, and in a plan that multiplies rows every value that
 //! was made and every list or text that was collected. Invariant: no single call allocates much more than that,
 //! whatever its arguments; DataFusion does not count such memory. Functions whose growth cannot be told
-//! beforehand are not there at all.
+//! beforehand are not there at all, nor are those that give another value each time.
 
 use std::sync::Arc;
 
@@ -102,7 +102,7 @@ const CAPPED: &[(&str, Growth)] = &[
 /// `plan` with every growing call capped.
 ///
 /// # Errors
-/// When it calls a function of [`WITHHELD`].
+/// When it calls a function of [`WITHHELD`], or one that gives another value each time.
 pub fn cap(plan: LogicalPlan) -> Result<LogicalPlan> {
     let bounds = Bounds::of(&plan)?;
     let capped = plan.transform_up_with_subqueries(|node| {
@@ -215,6 +215,12 @@ fn cap_call(expr: Expr, bounds: Bounds) -> Result<Transformed<Expr>> {
             let name = call.func.name();
             if WITHHELD.contains(&name) {
                 return plan_err!("function `{name}` is not available here");
+            }
+            if call.func.signature().volatility == Volatility::Volatile {
+                return plan_err!(
+                    "function `{name}` gives another value each time, and an answer must be the same whenever it is asked; \
+                     for a sample there is review_ticket('seed', event_id)"
+                );
             }
             if TYPED.contains(&name) && names_fixed_size(&call) {
                 return plan_err!("`{name}` takes the name of a type without a fixed size here");

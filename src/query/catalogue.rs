@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use datafusion::sql::sqlparser::ast::{ObjectName, Query, visit_relations};
 
 use super::header::{Kind, NamedQuery};
+use super::objects::literal;
 use super::shipped;
 use crate::error::{Error, Result};
 
@@ -60,16 +61,15 @@ impl Catalogue {
         let mut changed = self.clone();
         let view = changed.queries.get_mut("policies").ok_or_else(|| Error::internal("there is no view `policies`"))?;
         let head: String = view.text.lines().take_while(|l| l.starts_with("--")).map(|l| format!("{l}\n")).collect();
-        let quoted = |text: &str| text.replace('\'', "''");
         let instant = |text: &str| format!("arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')");
         view.text = format!(
-            "{head}\nselect '{}' as version, {} as effective_from, {} as effective_to,\n    {} as applied_at, \
-             cast(null as varchar) as applied_by, false as is_default, '{}' as document",
-            quoted(version),
+            "{head}\nselect {} as version, {} as effective_from, {} as effective_to,\n    {} as applied_at, \
+             cast(null as varchar) as applied_by, false as is_default, {} as document",
+            literal(version),
             instant("0001-01-01T00:00:00Z"),
             instant("9999-12-31T23:59:59.999999Z"),
             "arrow_cast(null, 'Timestamp(Microsecond, Some(\"UTC\"))')",
-            quoted(document),
+            literal(document),
         );
         Ok(changed)
     }
@@ -95,7 +95,7 @@ impl Catalogue {
         self.queries.get(name).ok_or_else(|| {
             let alike: Vec<&str> = self.queries.keys().map(String::as_str).filter(|n| is_alike(n, name)).collect();
             let hint = match alike.as_slice() {
-                [] => "`probity queries` lists them".to_owned(),
+                [] => "`probity queries` or GET /v1/queries lists them".to_owned(),
                 names => format!("did you mean {}?", names.join(", ")),
             };
             Error::not_found(format!("there is no query `{name}`; {hint}"))
@@ -223,7 +223,8 @@ mod tests {
 
     #[test]
     fn tables_follow_from_and_join_outside_of_comments_and_texts() {
-        let text = format!("{HEAD}-- from b\nselect 'from c', \"from\" as d from E join (select 1 from f_1) as g -- join h");
+        let text =
+            format!("{HEAD}-- from b\nselect 'from c', \"from\" as d from E join (select 1 from f_1) as g -- join h");
         let query = NamedQuery::parse("metrics/a.sql", &text).unwrap();
         assert_eq!(tables_in(&query).into_iter().collect::<Vec<_>>(), ["", "e", "f_1"]);
     }

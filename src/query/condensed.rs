@@ -1,97 +1,22 @@
-//! An operator behind joins: texts in a batch point into no more memory than they need.
+//! Behind joins: texts in a batch point into no more memory than they need.
 //!
 //! In: batches of which each text column may share all buffers of a join's held side. Out: the same rows, with texts
 //! copied out where less than half of what they point into is theirs. Invariant: rows and their order stay. Without
 //! it every batch that a join gives is counted with the whole of that side, and a sort of a few megabytes seems to
-//! need gigabytes.
+//! need gigabytes. The operator that does so is in `query::passing`.
 
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringViewArray};
-use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, internal_err};
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::ChildrenPropertiesMode;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions};
-use futures::StreamExt;
+use datafusion::common::Result;
 
 /// Bytes that a column may point into without being looked at.
 const SMALL_BYTES: usize = 256 * 1024;
 /// A text of at most so many bytes lies in its view.
 const INLINE_BYTES: u32 = 12;
 
-/// The operator.
-#[derive(Debug)]
-pub(super) struct Condensed {
-    input: Arc<dyn ExecutionPlan>,
-}
-
-impl Condensed {
-    pub(super) fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { input }
-    }
-}
-
-impl DisplayAs for Condensed {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Condensed")
-    }
-}
-
-impl ExecutionPlan for Condensed {
-    fn name(&self) -> &str {
-        "Condensed"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn schema(&self) -> SchemaRef {
-        self.input.schema()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self::new(input))),
-            _ => internal_err!("Condensed has one input"),
-        }
-    }
-
-    fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
-    }
-
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let rows = self.input.execute(partition, context)?.map(|batch| batch.and_then(|batch| condense(&batch)));
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
-    }
-}
-
-fn condense(batch: &RecordBatch) -> Result<RecordBatch> {
+/// `batch` with the texts of its wasteful columns copied out.
+pub(super) fn condense(batch: &RecordBatch) -> Result<RecordBatch> {
     let is_due = |column: &ArrayRef| column.as_string_view_opt().is_some_and(is_wasteful);
     if !batch.columns().iter().any(is_due) {
         return Ok(batch.clone());

@@ -2,16 +2,14 @@
 //!
 //! In: a snapshot, an as-of point, queries with their parameters. Out: answers. Invariant: named queries and
 //! strangers' SQL read the same tables; only the former may recurse, only the latter are guarded and capped.
-//! `now()` is the as-of instant, so that an answer depends on nothing but the ledger and the question.
+//! `now()` is the as-of instant, so that an answer depends on nothing but the ledger and the question. What a session
+//! for callers who may not see sealed values shows is said in `query::unsealed`.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use chrono::DateTime;
-use datafusion::catalog::{CatalogProviderList, TableFunction};
+use datafusion::execution::SessionState;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::runtime_env::RuntimeEnv;
-use datafusion::execution::{SessionState, SessionStateBuilder, SessionStateDefaults};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{Expr, Statement as SqlStatement, Value, visit_expressions_mut};
@@ -23,15 +21,16 @@ use super::blast::{self, Ground, Matching, Reached, Selector};
 use super::catalogue::{self, Catalogue};
 use super::guard;
 use super::header::{Kind, NamedQuery};
-use super::keep_order::KeepOrder;
 use super::params::{Bound, Params};
 use super::provider::EvidenceTable;
 use super::runtime::QueryRuntime;
+use super::session::{schema_of, shipped_state, strangers_state};
 use super::types::ValueType;
+use super::unsealed::{self, Strangers};
 use super::views::{Keeping, Views};
 use super::window::Window;
-use super::yielding::Yielding;
-use super::{capped, failure, functions, growth};
+use super::{capped, failure, growth};
+use crate::blast::Summary;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::store::snapshot::Snapshot;
@@ -43,20 +42,24 @@ const GRAIN: &str = "grain";
 /// Nesting of SQL text that ships with the program.
 const SHIPPED_DEPTH: usize = 200;
 
-/// A session over one snapshot at one as-of point.
-#[derive(Debug)]
+/// A session over one snapshot at one as-of point; a clone shares all that was made for it.
+#[derive(Debug, Clone)]
 pub struct Engine {
-    runtime: Arc<QueryRuntime>,
+    pub(super) runtime: Arc<QueryRuntime>,
     as_of: AsOf,
     version: i64,
     shipped: Arc<SessionState>,
-    strangers: Arc<SessionState>,
+    /// What strangers' SQL and predicates see.
+    strangers: Strangers,
+    /// What those of a session without sealed columns see, made when first asked for.
+    unsealed: Arc<OnceLock<Strangers>>,
+    sees_sealed: bool,
     views: Arc<Views>,
     table: Arc<EvidenceTable>,
     /// What blast radii are made from.
-    ground: Arc<Ground>,
+    pub(super) ground: Arc<Ground>,
     /// Sessions restricted to a period; none where every question reads everything.
-    windows: Option<Mutex<HashMap<Window, Session>>>,
+    windows: Option<Arc<Mutex<HashMap<Window, Session>>>>,
 }
 
 /// A planner and the views that it knows.
@@ -94,22 +97,46 @@ impl Engine {
         schema.register_table(EVIDENCE.to_owned(), table.clone()).map_err(failure::error)?;
         let catalogs = shipped.catalog_list().clone();
         let strangers = strangers_state(runtime, env, as_of.at, (catalogs, blast::functions(&ground)));
+        let strangers = Strangers { state: Arc::new(strangers), ground: ground.clone() };
         Ok(Self {
             runtime: runtime.clone(),
             as_of,
             version: snapshot.version,
             shipped: Arc::new(shipped),
-            strangers: Arc::new(strangers),
+            strangers,
+            unsealed: Arc::default(),
+            sees_sealed: true,
             views,
             table,
             ground,
-            windows: Some(Mutex::default()),
+            windows: Some(Arc::default()),
         })
     }
 
     /// The same session with every question reading everything, whatever its header says of a window.
     pub fn without_windows(self) -> Self {
         Self { windows: None, ..self }
+    }
+
+    /// The same session for callers who may not see sealed values; `query::unsealed` says what it shows. It shares all
+    /// that is kept, so that it can be made for each request.
+    ///
+    /// # Errors
+    /// When the journal cannot be put in order.
+    pub fn without_sealed(&self) -> Result<Self> {
+        let strangers = match self.unsealed.get() {
+            Some(known) => known.clone(),
+            None => {
+                let made = unsealed::strangers(&self.runtime, &self.shipped, &self.ground)?;
+                self.unsealed.get_or_init(|| made).clone()
+            }
+        };
+        Ok(Self { strangers, sees_sealed: false, ..self.clone() })
+    }
+
+    /// Whether sealed values can be seen in this session.
+    pub fn sees_sealed(&self) -> bool {
+        self.sees_sealed
     }
 
     /// The planner and the views that answer `query` for the period of `bound`.
@@ -186,12 +213,18 @@ impl Engine {
         let deadline = Deadline::within(limits.seconds);
         let bound = self.bind(query, params)?;
         let is_control = query.kind == Kind::Control;
-        let (state, views) = self.session(query, &bound)?;
+        let sees_sealed = self.sees_sealed;
+        // Only what ships with the program is known to tell of sealed values no more than its header says.
+        let is_trusted = sees_sealed || Catalogue::shipped()?.get(&query.name).is_ok_and(|shipped| shipped == query);
+        let whole = (self.shipped.clone(), self.views.clone());
+        let (maker, views) = if is_trusted { self.session(query, &bound)? } else { whole };
+        let state = if is_trusted { maker.clone() } else { self.strangers.state.clone() };
         let query = query.clone();
         let work = QueryRuntime::on_deep_stack(self.runtime.handle(), async move {
-            views.make(&state, &catalogue::tables_in(&query)).await?;
+            views.make(&maker, &catalogue::tables_in(&query)).await?;
             let plan = plan_named(&state, &query, &bound).await?;
             check_returns(&query, &plan)?;
+            let plan = if sees_sealed { plan } else { unsealed::answer(plan, &query)? };
             let plan = match grain {
                 Some(grain) => LogicalPlanBuilder::from(plan)
                     .filter(ident(GRAIN).eq(lit(grain)))
@@ -199,8 +232,7 @@ impl Engine {
                     .map_err(failure::error)?,
                 None => plan,
             };
-            let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
-            Ok(Work { physical, state, again: Some(plan) })
+            Work::planned(state, plan).await
         });
         let work = deadline.hold(work).await??;
         let answer = AnswerStream::start(&self.runtime.handle(), work, (limits.rows, deadline), None);
@@ -212,12 +244,27 @@ impl Engine {
     /// # Errors
     /// A predicate that is none, too many actions, evidence that cannot be read.
     pub async fn blast_radius(&self, selector: &Selector) -> Result<Reached> {
-        let (ground, selector) = (self.ground.clone(), selector.clone());
+        let (ground, selector) = (self.strangers.ground.clone(), selector.clone());
         let mut work = JoinSet::new();
         work.spawn_on(async move { ground.radius(&selector).await }, &self.runtime.handle());
         match work.join_next().await {
+            Some(Ok(Ok(reached))) if !self.sees_sealed => Ok(unsealed::reached(reached)),
             Some(Ok(reached)) => reached,
             _ => Err(Error::internal("the blast radius failed by a defect")),
+        }
+    }
+
+    /// What the window of `selector` says of the completeness of the log: late events, and numbers that sources gave.
+    ///
+    /// # Errors
+    /// Evidence that cannot be read.
+    pub async fn summary(&self, selector: &Selector) -> Result<Summary> {
+        let (ground, selector) = (self.ground.clone(), selector.clone());
+        let mut work = JoinSet::new();
+        work.spawn_on(async move { ground.summary(&selector).await }, &self.runtime.handle());
+        match work.join_next().await {
+            Some(Ok(summary)) => summary,
+            _ => Err(Error::internal("counting the events of a window failed by a defect")),
         }
     }
 
@@ -226,7 +273,7 @@ impl Engine {
     /// # Errors
     /// A predicate that is none, evidence that cannot be read.
     pub async fn matching(&self, selector: &Selector) -> Result<Matching> {
-        let (ground, selector) = (self.ground.clone(), selector.clone());
+        let (ground, selector) = (self.strangers.ground.clone(), selector.clone());
         let mut work = JoinSet::new();
         work.spawn_on(async move { ground.matching(&selector).await }, &self.runtime.handle());
         match work.join_next().await {
@@ -251,10 +298,13 @@ impl Engine {
         guard::check_text(text)?;
         let deadline = Deadline::within(limits.seconds);
         let guest = deadline.hold(self.runtime.guest()).await??;
-        let (state, shipped, views) = (self.strangers.clone(), self.shipped.clone(), self.views.clone());
-        let (text, bound) = (text.to_owned(), Bound::as_of(self.as_of.at));
+        let (state, shipped, views) = (self.strangers.state.clone(), self.shipped.clone(), self.views.clone());
+        let (text, bound, sees_sealed) = (text.to_owned(), Bound::as_of(self.as_of.at), self.sees_sealed);
         let work = QueryRuntime::on_deep_stack(guest.handle(), async move {
             let mut statement = guard::parse(&text)?;
+            if !sees_sealed {
+                unsealed::check(&statement)?;
+            }
             let weights = views.make(&shipped, &catalogue::tables_of(guard::query_of(&statement)?)).await?;
             guard::check_statement(&statement, &weights)?;
             fill(&mut statement, &bound)?;
@@ -262,9 +312,9 @@ impl Engine {
             reading().verify_plan(&plan).map_err(failure::error)?;
             growth::check(&plan)?;
             let plan = capped::cap(plan).map_err(failure::error)?;
-            let physical = state.create_physical_plan(&plan).await.map_err(failure::error)?;
+            let work = Work { again: None, ..Work::planned(state, plan).await? };
             // The place stays taken while planning goes on, even when the caller has left.
-            Ok((Work { physical, state, again: None }, guest))
+            Ok((work, guest))
         });
         let (work, guest) = deadline.hold(work).await??;
         let handle = guest.handle();
@@ -325,60 +375,6 @@ async fn look_up(runtime: &Arc<QueryRuntime>, snapshot: &Snapshot, sql: &str) ->
         arrow::array::AsArray::as_primitive_opt::<arrow::datatypes::Int64Type>(&c)
             .and_then(|c| c.iter().next().flatten())
     }))
-}
-
-fn builder(runtime: &QueryRuntime, env: Arc<RuntimeEnv>) -> SessionStateBuilder {
-    // No table factories, no file formats, no table functions but our own: nothing in SQL leads to a file.
-    SessionStateBuilder::new()
-        .with_config(runtime.config())
-        .with_runtime_env(env)
-        .with_expr_planners(SessionStateDefaults::default_expr_planners())
-        .with_aggregate_functions(SessionStateDefaults::default_aggregate_functions())
-        .with_window_functions(SessionStateDefaults::default_window_functions())
-        .with_physical_optimizer_rule(Arc::new(KeepOrder))
-        .with_physical_optimizer_rule(Arc::new(Yielding))
-}
-
-fn scalar_functions() -> Vec<Arc<datafusion::logical_expr::ScalarUDF>> {
-    let mut all = SessionStateDefaults::default_scalar_functions();
-    all.extend(functions::scalar_functions().into_iter().map(Arc::new));
-    all
-}
-
-fn shipped_state(
-    runtime: &QueryRuntime,
-    env: Arc<RuntimeEnv>,
-    now: Micros,
-    functions: Vec<Arc<TableFunction>>,
-) -> SessionState {
-    let builder = builder(runtime, env).with_scalar_functions(scalar_functions());
-    at_instant(builder.with_table_function_list(functions).build(), now)
-}
-
-fn strangers_state(
-    runtime: &QueryRuntime,
-    env: Arc<RuntimeEnv>,
-    now: Micros,
-    (catalogs, functions): (Arc<dyn CatalogProviderList>, Vec<Arc<TableFunction>>),
-) -> SessionState {
-    let mut allowed = scalar_functions();
-    allowed.retain(|function| !capped::WITHHELD.contains(&function.name()));
-    // The catalogue is that of the shipped session; a fresh one would take its place.
-    let config = runtime.config().with_create_default_catalog_and_schema(false);
-    let builder = builder(runtime, env).with_config(config).with_scalar_functions(allowed);
-    let mut state = builder.with_catalog_list(catalogs).with_table_function_list(functions).build();
-    state.config_mut().options_mut().execution.enable_recursive_ctes = false;
-    at_instant(state, now)
-}
-
-fn at_instant(mut state: SessionState, now: Micros) -> SessionState {
-    state.mark_start_execution();
-    state.execution_props_mut().query_execution_start_time = DateTime::from_timestamp_micros(now);
-    state
-}
-
-fn schema_of(state: &SessionState) -> Result<Arc<dyn datafusion::catalog::SchemaProvider>> {
-    state.schema_for_ref(EVIDENCE).map_err(failure::error)
 }
 
 /// The plan of `query` with the values of `bound` filled in.

@@ -12,11 +12,17 @@ use crate::limits::QUERY_MEMORY_BYTES;
 const MESSAGE_BYTES: usize = 600;
 /// What DataFusion says where temporary files reached their bound, in errors of several classes.
 const NO_ROOM: &str = "used disk space during the spilling";
-/// What DataFusion says where a nested loop join lacks memory for its side: it reads it again in parts, and an exchange
-/// gives it only once.
-const READ_AGAIN: &str = "partition not used yet";
+/// What stands in an error about an instant that a number of nanoseconds cannot hold.
+const NO_NANOSECONDS: [&str; 2] = ["to Nanosecond", "represented as nanoseconds"];
+/// What DataFusion says of a window function outside of what it lists and orders by.
+const WINDOW_INSIDE: &str = "logical expression WindowFunction(";
 /// What stands in an error, of whatever class, about a pattern that is none.
 const NO_PATTERN: [&str; 3] = ["Regular expression did not compile", "regex parse error", "Compiled regex exceeds"];
+/// What values stand between in messages.
+const QUOTES: [char; 2] = ['\'', '"'];
+
+/// What stands before the cause, values and all, where a condition fails while a file is decoded.
+const PREDICATE: &str = "Error evaluating filter predicate";
 
 /// `cause` as an error of ours.
 pub fn error(cause: DataFusionError) -> Error {
@@ -29,7 +35,7 @@ pub fn error(cause: DataFusionError) -> Error {
     let message = short(root);
     match root {
         DataFusionError::ResourcesExhausted(text) => exhausted(text),
-        _ if message.contains(READ_AGAIN) || message.contains(NO_ROOM) => exhausted(&message),
+        _ if message.contains(NO_ROOM) => exhausted(&message),
         DataFusionError::ObjectStore(inner) if matches!(**inner, object_store::Error::NotFound { .. }) => {
             Error::unavailable("a data file is gone; the query took too long, ask again").because(message)
         }
@@ -39,6 +45,18 @@ pub fn error(cause: DataFusionError) -> Error {
         DataFusionError::ParquetError(_) => Error::damaged("a data file cannot be decoded").because(message),
         _ if NO_PATTERN.iter().any(|said| message.contains(said)) => Error::invalid(
             "a pattern is no regular expression, or too large a one; docs.rs/regex says what it may hold",
+        ),
+        _ if NO_NANOSECONDS.iter().any(|said| message.contains(said)) => Error::invalid(
+            "an instant lies outside of 1677-09-21 to 2262-04-11, which is all that `timestamp` can hold; compare with \
+             the text of the instant alone, without the word `timestamp`",
+        ),
+        _ if message.contains(PREDICATE) => Error::invalid(
+            "a condition fails on a value, such as a text that is no number, or a whole number that does not fit its \
+             type; write try_cast, or a wider type",
+        ),
+        DataFusionError::NotImplemented(text) if text.contains(WINDOW_INSIDE) => Error::invalid(
+            "a window function stands where rows are grouped, filtered or joined; compute it in a sub-query in `from`, \
+             and use its column",
         ),
         DataFusionError::NotImplemented(text) if text.contains("logical expression") => {
             Error::invalid("a sub-query cannot use the tables around it in this way; write a join")
@@ -60,24 +78,15 @@ pub fn running(cause: DataFusionError) -> Error {
     if is_about_values { Error::new(err.kind(), without_quotes(err.message())) } else { err }
 }
 
+/// `message` without what stands between its first quote and the last one of that kind: a value may hold quotes itself,
+/// so that no other one is sure to be its end.
 fn without_quotes(message: &str) -> String {
-    let mut open = None;
-    let mut kept = String::with_capacity(message.len());
-    for c in message.chars() {
-        match open {
-            Some(quote) if c == quote => {
-                kept.push('…');
-                kept.push(c);
-                open = None;
-            }
-            Some(_) => {}
-            None => {
-                kept.push(c);
-                open = ['\'', '"'].contains(&c).then_some(c);
-            }
-        }
+    let Some((before, rest)) = message.split_once(QUOTES) else { return message.to_owned() };
+    let quote = if message[before.len()..].starts_with('"') { '"' } else { '\'' };
+    match rest.rsplit_once(quote) {
+        Some((_, behind)) => format!("{before}{quote}…{quote}{}", without_quotes(behind)),
+        None => format!("{before}{quote}…"),
     }
-    kept
 }
 
 /// The text of a syntax error.
@@ -88,7 +97,8 @@ pub fn syntax(cause: &DataFusionError) -> String {
     }
 }
 
-fn exhausted(text: &str) -> Error {
+/// The bound that was met, by what DataFusion says of it.
+pub(super) fn exhausted(text: &str) -> Error {
     if text.contains("disk") || text.contains("temporary") {
         return Error::limit("the query needs more temporary files than allowed; ask for less");
     }
@@ -142,6 +152,20 @@ mod tests {
         assert!(err.to_string().contains("'…'"), "{err}");
     }
 
+    #[test]
+    fn what_is_quoted_is_left_out_also_where_it_holds_quotes() {
+        for (message, expected) in [
+            ("cannot cast string 'se' cret' to Int32", "cannot cast string '…' to Int32"),
+            ("cannot cast string 'se\"cr\"et' to Int32", "cannot cast string '…' to Int32"),
+            ("\"it's secret\" is no date", "\"…\" is no date"),
+            ("'secret' is no \"date\"", "'…' is no \"…\""),
+            ("cannot cast 'secret", "cannot cast '…"),
+            ("division by zero", "division by zero"),
+        ] {
+            assert_eq!(without_quotes(message), expected);
+        }
+    }
+
     #[tokio::test]
     async fn a_pattern_that_is_none_is_a_defect_of_the_request() {
         for condition in ["x ~ '('", "x similar to '(('", "x ~ '((a{1000}){1000}){1000}'", "regexp_like(x, '[')"] {
@@ -153,6 +177,37 @@ mod tests {
             let err = running(cause);
             assert_eq!(err.kind(), ErrorKind::Invalid, "{condition}: {err}");
             assert!(err.to_string().contains("no regular expression"), "{condition}: {err}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_instant_that_nanoseconds_cannot_hold_is_told_with_what_they_can() {
+        for sql in [
+            "select timestamp '0001-01-01T00:00:00Z'",
+            "select cast(x as timestamp) from (values ('9999-12-31T00:00:00Z')) as t(x)",
+            "select to_timestamp('2500-01-01T00:00:00Z')",
+        ] {
+            let cause = match SessionContext::new().sql(sql).await {
+                Ok(frame) => frame.collect().await.expect_err(sql),
+                Err(cause) => cause,
+            };
+            let err = running(cause);
+            assert_eq!(err.kind(), ErrorKind::Invalid, "{sql}: {err}");
+            assert!(err.to_string().contains("1677-09-21 to 2262-04-11"), "{sql}: {err}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_window_function_out_of_place_is_told_where_it_belongs() {
+        for tail in ["group by row_number() over ()", "where row_number() over () > 1"] {
+            let sql = format!("select count(*) from (values (1), (2)) as t(x) {tail}");
+            let cause = match SessionContext::new().sql(&sql).await {
+                Ok(frame) => frame.collect().await.expect_err(tail),
+                Err(cause) => cause,
+            };
+            let err = error(cause);
+            assert_eq!(err.kind(), ErrorKind::Invalid, "{tail}: {err}");
+            assert!(err.to_string().contains("a window function"), "{tail}: {err}");
         }
     }
 

@@ -102,6 +102,8 @@ pub struct Return {
     pub value_type: ValueType,
     /// What it means.
     pub note: String,
+    /// It repeats or is made from text of sealed columns: who may not see these gets the answer without it.
+    pub is_sealed: bool,
 }
 
 /// One key of a header with its lines: line number, indentation, text.
@@ -111,6 +113,8 @@ struct Section<'a> {
     lines: Vec<(usize, usize, &'a str)>,
 }
 
+/// What the note of a column with sealed text begins with.
+const SEALED: &str = "sealed";
 const KEYS: [&str; 7] = ["question", "grain", "params", "returns", "needs", "window", "why"];
 /// What the answer for a period depends on; see `query::window`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -289,7 +293,8 @@ fn name_and_type(entry: &str) -> std::result::Result<(String, ValueType, &str), 
 
 fn column(entry: &str) -> std::result::Result<Return, String> {
     let (name, value_type, note) = name_and_type(entry)?;
-    Ok(Return { name, value_type, note: note.to_owned() })
+    let is_sealed = note.split(|c: char| !c.is_alphanumeric()).next() == Some(SEALED);
+    Ok(Return { name, value_type, note: note.to_owned(), is_sealed })
 }
 
 fn param(entry: &str) -> std::result::Result<Param, String> {
@@ -326,6 +331,8 @@ mod tests {
 --           word           utf8       = 'two words'  free
 -- returns:  n      int64          how many
 --           price  decimal(18,2)
+--           text   utf8           sealed; as it was written
+--           more   utf8           sealedness is no seal
 -- why:      because: of that.
 
 select $since, $maturity_days, $word, $as_of -- $not_a_parameter
@@ -345,6 +352,8 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
         assert_eq!(query.params[1].note, "days that count");
         assert_eq!(query.params[2].default, Some(ParamValue::Utf8("two words".to_owned())));
         assert_eq!(query.returns[1].value_type, ValueType::Decimal(18, 2));
+        assert_eq!(query.returns.iter().map(|c| c.is_sealed).collect::<Vec<_>>(), [false, false, true, false]);
+        assert_eq!(query.returns[2].note, "sealed; as it was written");
         let none = GOOD
             .replace("since          timestamp", "none")
             .lines()
@@ -360,11 +369,11 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
     fn every_defect_names_file_and_line() {
         assert_eq!(
             error(&GOOD.replace("-- why:", "-- reason:")),
-            "queries/metrics/x.sql:10: unknown key `reason`; known are question, grain, params, returns, needs, window, why"
+            "queries/metrics/x.sql:12: unknown key `reason`; known are question, grain, params, returns, needs, window, why"
         );
         assert_eq!(
             error(&GOOD.replace("$as_of", "$other")),
-            "queries/metrics/x.sql:12: `$other` is used but not declared"
+            "queries/metrics/x.sql:14: `$other` is used but not declared"
         );
         assert_eq!(
             error(&GOOD.replace(", $word", "")),
@@ -384,7 +393,7 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
         );
         assert_eq!(
             error(&GOOD.replace("-- why:      because: of", "-- why because of")),
-            "queries/metrics/x.sql:10: neither `key: value` nor an indented continuation"
+            "queries/metrics/x.sql:12: neither `key: value` nor an indented continuation"
         );
         assert!(NamedQuery::parse("odd/x.sql", GOOD).unwrap_err().to_string().contains("unknown folder `odd`"));
     }

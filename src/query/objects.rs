@@ -1,4 +1,5 @@
-//! The answer of a query as JSON objects, for those who compose words from it.
+//! The answer of a query as JSON objects, for those who compose words from it; and a text as SQL writes it, for those
+//! who ask about one.
 //!
 //! In: record batches. Out: JSON objects by column name. Invariant: a null stays a null; it never becomes 0.
 
@@ -31,6 +32,11 @@ pub fn rows(answer: &Answer) -> Result<Vec<Row>> {
         return Ok(Vec::new());
     }
     serde_json::from_slice(&out).map_err(|e| Error::internal("an answer cannot be read back").because(e))
+}
+
+/// `text` as a literal of SQL: whatever stands in it stays text.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Text of a column; empty where it is null.

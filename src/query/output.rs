@@ -1,24 +1,23 @@
-//! Answers written out: table, CSV, JSON, lines of JSON, Parquet.
+//! Answers written out: table, CSV, JSON, lines of JSON, Parquet, Arrow.
 //!
 //! In: an answer as it comes. Out: bytes. Invariant: rows are written as they arrive and not gathered, except
 //! for the table, whose columns need their widths; a truncated answer says so wherever the format has a place
-//! for it, and to the caller always.
+//! for it, and to the caller always. How batches become bytes is said in `encoder`; who cannot wait in a write, such as
+//! a server, asks it batch by batch.
+
+mod encoder;
 
 use std::io::Write;
 use std::str::FromStr;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
-use parquet::basic::Compression;
-use parquet::file::properties::WriterProperties;
-use serde_json::{Value, json};
 
 use super::answer::AnswerStream;
-use super::judgement::Judgement;
 use super::params::Bound;
 use super::rows;
 use crate::error::{Error, Result};
+pub use encoder::{Encoder, Ending};
 
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,6 +33,8 @@ pub enum Format {
     Ndjson,
     /// A Parquet file.
     Parquet,
+    /// A stream of Arrow IPC messages.
+    Arrow,
 }
 
 impl FromStr for Format {
@@ -46,9 +47,10 @@ impl FromStr for Format {
             "json" => Self::Json,
             "ndjson" => Self::Ndjson,
             "parquet" => Self::Parquet,
+            "arrow" => Self::Arrow,
             _ => {
                 return Err(Error::invalid(format!(
-                    "`{word}` is no format; there are table, csv, json, ndjson, parquet"
+                    "`{word}` is no format; there are table, csv, json, ndjson, parquet, arrow"
                 )));
             }
         })
@@ -91,10 +93,7 @@ pub async fn write(
 ) -> Result<Written> {
     let rows = match format {
         Format::Table => table(answer, out).await?,
-        Format::Csv => csv(answer, out).await?,
-        Format::Json => document(answer, preamble, out).await?,
-        Format::Ndjson => lines(answer, out).await?,
-        Format::Parquet => parquet(answer, out).await?,
+        _ => encoded(answer, Encoder::new(format, answer.schema(), preamble)?, out).await?,
     };
     out.flush().map_err(cannot_write)?;
     Ok(Written { rows, is_truncated: answer.is_truncated() })
@@ -108,68 +107,15 @@ fn names(schema: &SchemaRef) -> Vec<&str> {
     schema.fields().iter().map(|field| field.name().as_str()).collect()
 }
 
-async fn document(answer: &mut AnswerStream, preamble: &Preamble<'_>, out: &mut (dyn Write + Send)) -> Result<usize> {
-    let schema = answer.schema();
-    let as_of = json!({"size": preamble.size, "version": preamble.version, "root": preamble.root});
-    let params = serde_json::to_value(preamble.params.values())
-        .map_err(|e| Error::internal("parameters have no JSON form").because(e))?;
-    let head = format!(
-        "{{\"query\":{},\"params\":{params},\"as_of\":{as_of},\"columns\":{},\"rows\":[",
-        Value::from(preamble.query),
-        json!(names(&schema)),
-    );
-    out.write_all(head.as_bytes()).map_err(cannot_write)?;
+async fn encoded(answer: &mut AnswerStream, mut encoder: Encoder, out: &mut (dyn Write + Send)) -> Result<usize> {
     let mut rows = 0;
     while let Some(batch) = answer.next().await? {
-        for i in 0..batch.num_rows() {
-            let comma = if rows == 0 { "" } else { "," };
-            write!(out, "{comma}{}", Value::Array(rows::row(&batch, i)?)).map_err(cannot_write)?;
-            rows += 1;
-        }
-    }
-    out.write_all(b"]").map_err(cannot_write)?;
-    if let Some(judgement) = answer.judgement() {
-        let Judgement { population, violations, untestable } = judgement;
-        let result = judgement.verdict().word();
-        let control =
-            json!({"result": result, "population": population, "violations": violations, "untestable": untestable});
-        write!(out, ",\"control\":{control}").map_err(cannot_write)?;
-    }
-    let tail: &[u8] = if answer.is_truncated() { b",\"truncated\":true}\n" } else { b"}\n" };
-    out.write_all(tail).map_err(cannot_write)?;
-    Ok(rows)
-}
-
-async fn lines(answer: &mut AnswerStream, out: &mut (dyn Write + Send)) -> Result<usize> {
-    let schema = answer.schema();
-    let keys: Vec<String> = names(&schema).into_iter().map(|name| Value::from(name).to_string()).collect();
-    let mut rows = 0;
-    while let Some(batch) = answer.next().await? {
-        for i in 0..batch.num_rows() {
-            // In column order, which an object of parsed JSON would not keep.
-            let pairs = keys.iter().zip(rows::row(&batch, i)?).map(|(key, value)| format!("{key}:{value}"));
-            writeln!(out, "{{{}}}", pairs.collect::<Vec<_>>().join(",")).map_err(cannot_write)?;
-        }
+        encoder.batch(&batch)?;
+        out.write_all(&encoder.take()).map_err(cannot_write)?;
         rows += batch.num_rows();
     }
-    Ok(rows)
-}
-
-async fn csv(answer: &mut AnswerStream, out: &mut (dyn Write + Send)) -> Result<usize> {
-    let schema = answer.schema();
-    let head: Vec<String> = names(&schema).into_iter().map(quoted).collect();
-    write!(out, "{}\r\n", head.join(",")).map_err(cannot_write)?;
-    let mut rows = 0;
-    while let Some(batch) = answer.next().await? {
-        for i in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|column| {
-                // Null is nothing at all, the empty text is a pair of quotes.
-                if column.is_null(i) { Ok(String::new()) } else { rows::text(column, i).map(|text| quoted(&text)) }
-            });
-            write!(out, "{}\r\n", cells.collect::<Result<Vec<_>>>()?.join(",")).map_err(cannot_write)?;
-        }
-        rows += batch.num_rows();
-    }
+    encoder.end(Ending::of(answer))?;
+    out.write_all(&encoder.take()).map_err(cannot_write)?;
     Ok(rows)
 }
 
@@ -210,19 +156,6 @@ fn cells(batch: &RecordBatch) -> Result<Vec<Vec<String>>> {
         Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
     };
     (0..batch.num_rows()).map(|row| (0..batch.num_columns()).map(|column| cell(column, row)).collect()).collect()
-}
-
-async fn parquet(answer: &mut AnswerStream, out: &mut (dyn Write + Send)) -> Result<usize> {
-    let failed = |e| Error::unavailable("cannot write the answer as Parquet").because(e);
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(Default::default())).build();
-    let mut writer = ArrowWriter::try_new(out, answer.schema(), Some(properties)).map_err(failed)?;
-    let mut rows = 0;
-    while let Some(batch) = answer.next().await? {
-        writer.write(&batch).map_err(failed)?;
-        rows += batch.num_rows();
-    }
-    writer.close().map_err(failed)?;
-    Ok(rows)
 }
 
 #[cfg(test)]
@@ -271,6 +204,21 @@ mod tests {
         let reader =
             parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes)).unwrap();
         assert_eq!(reader.build().unwrap().map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_arrow_stream_has_the_same_rows_and_plain_text() {
+        let (bytes, written) = written(SQL, "arrow", 9).await;
+        assert_eq!(written.rows, 2);
+        let reader = arrow::ipc::reader::StreamReader::try_new(&bytes[..], None).unwrap();
+        assert_eq!(*reader.schema().field(1).data_type(), arrow::datatypes::DataType::Utf8);
+        let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
+        let shown: Vec<String> = batches.iter().flat_map(cells_of).collect();
+        assert_eq!(shown, ["1 a,\"b\"  1.50", "2  x y "]);
+    }
+
+    fn cells_of(batch: &RecordBatch) -> Vec<String> {
+        cells(batch).unwrap().into_iter().map(|line| line.join(" ")).collect()
     }
 
     #[tokio::test]

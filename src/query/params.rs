@@ -27,7 +27,8 @@ impl Bound {
         let known: Vec<&str> = query.params.iter().map(|p| p.name.as_str()).collect();
         for given in given.keys().map(String::as_str) {
             if given == AS_OF {
-                let hint = "the as-of point is that of the session; set it with --as-of";
+                let hint = "the as-of point is that of the question as a whole; give it with --as-of, over HTTP as \
+                            `as_of` beside the parameters";
                 return Err(Error::invalid(format!(
                     "query `{name}`: parameter `{AS_OF}` cannot be given here; {hint}"
                 )));
@@ -114,6 +115,8 @@ mod tests {
             "query `x`: parameter `since` is no timestamp; give an RFC 3339 instant, e.g. since=2026-11-01T00:00:00Z"
         );
         assert_eq!(refusal(&[("until", "x")]), "query `x`: there is no parameter `until`; it takes since, n");
-        assert!(refusal(&[("as_of", "x")]).ends_with("set it with --as-of"));
+        assert!(
+            refusal(&[("as_of", "x")]).ends_with("give it with --as-of, over HTTP as `as_of` beside the parameters")
+        );
     }
 }

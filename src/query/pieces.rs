@@ -7,12 +7,10 @@
 
 use std::sync::Arc;
 
-use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-};
+use datafusion::catalog::MemorySchemaProvider;
 use datafusion::execution::{SessionState, SessionStateBuilder};
 
-use super::failure;
+use super::session::catalogs_of;
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::store::snapshot::DataFile;
@@ -72,15 +70,11 @@ fn months(files: &[DataFile]) -> Vec<Month<'_>> {
 /// # Errors
 /// Never for a state with a default catalogue and schema.
 pub(super) fn empty_like(state: &SessionState) -> Result<SessionState> {
-    let options = &state.config_options().catalog;
-    let (catalog, schema) = (MemoryCatalogProvider::new(), Arc::new(MemorySchemaProvider::new()));
-    catalog.register_schema(&options.default_schema, schema).map_err(failure::error)?;
-    let catalogs = MemoryCatalogProviderList::new();
-    catalogs.register_catalog(options.default_catalog.clone(), Arc::new(catalog));
+    let catalogs = catalogs_of(&state.config_options().catalog, Arc::new(MemorySchemaProvider::new()))?;
     // The catalogue above is the one; the builder would put a fresh one over it.
     let config = state.config().clone().with_create_default_catalog_and_schema(false);
     let builder = SessionStateBuilder::new_from_existing(state.clone());
-    Ok(builder.with_config(config).with_catalog_list(Arc::new(catalogs)).build())
+    Ok(builder.with_config(config).with_catalog_list(catalogs).build())
 }
 
 #[cfg(test)]

@@ -30,11 +30,12 @@ use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::union::UnionExec;
 use object_store::ObjectStore;
 
+use super::failure;
 use super::files::{self, Extent, Place};
 use crate::error::Error;
 use crate::event::Column;
 use crate::event::batch::with_own_text;
-use crate::event::columns::stored_schema;
+use crate::event::columns::{Role, stored_schema};
 use crate::limits::PAGE_ROWS;
 use crate::store::index::{Indexes, KEYS};
 use crate::store::snapshot::{DataFile, Snapshot};
@@ -67,13 +68,22 @@ const SELECTIVE: [Column; 12] = [
 
 /// The columns of `evidence`: those of the stored schema without `salt`, the partition column last.
 pub fn evidence_schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| table_schema().table_schema().clone());
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| table_schema(is_shown).table_schema().clone());
     SCHEMA.clone()
 }
 
-fn table_schema() -> TableSchema {
-    let is_in_files =
-        |field: &&Arc<Field>| field.name() != Column::Salt.name() && field.name() != Column::OccurredMonth.name();
+fn is_shown(column: Column) -> bool {
+    column != Column::Salt
+}
+
+fn is_open(column: Column) -> bool {
+    is_shown(column) && column.spec().role != Role::Sealed
+}
+
+fn table_schema(shows: fn(Column) -> bool) -> TableSchema {
+    let is_in_files = |field: &&Arc<Field>| {
+        Column::named(field.name()).is_some_and(|column| column != Column::OccurredMonth && shows(column))
+    };
     let stored = stored_schema();
     let fields: Vec<Arc<Field>> = stored.fields().iter().filter(is_in_files).cloned().collect();
     let month = Arc::new(Field::new(Column::OccurredMonth.name(), DataType::Utf8View, true));
@@ -115,7 +125,7 @@ impl EvidenceTable {
             let have = snapshot.size;
             return Err(Error::invalid(format!("the ledger has {have} events, {size} were asked for")));
         }
-        let schema = table_schema();
+        let schema = table_schema(is_shown);
         let mut left = usize::try_from(size - snapshot.folded).unwrap_or(0);
         let mut journal = Vec::new();
         for batch in &snapshot.journal {
@@ -134,6 +144,27 @@ impl EvidenceTable {
             size,
             journal,
             sorted_journal: OnceLock::new(),
+        })
+    }
+
+    /// The same rows without the sealed columns: nobody can ask this table for them.
+    ///
+    /// # Errors
+    /// When the journal cannot be put in order.
+    pub fn without_sealed(&self) -> crate::error::Result<Self> {
+        let schema = table_schema(is_open);
+        let sorted = self.journal().map_err(failure::error)?;
+        let batches = sorted.batches.iter().map(|batch| select(batch, schema.table_schema()));
+        let batches = batches.collect::<crate::error::Result<Vec<_>>>()?;
+        Ok(Self {
+            ordering: time_order(schema.table_schema()),
+            schema,
+            objects: self.objects.clone(),
+            indexes: self.indexes.clone(),
+            files: self.files.clone(),
+            size: self.size,
+            journal: Vec::new(),
+            sorted_journal: OnceLock::from(Journal { batches, extent: sorted.extent.clone() }),
         })
     }
 

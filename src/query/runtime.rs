@@ -10,7 +10,6 @@ use std::sync::Arc;
 
 use datafusion::common::{Result as PlanResult, exec_err};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
@@ -19,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
 use super::guard::PLANNING_STACK_BYTES;
+use super::pool::Pool;
 use super::provider::STORE_URL;
 use crate::error::{Error, Result};
 use crate::limits::{PIECE_EVENTS, QUERY_MEMORY_BYTES, QUERY_SPILL_BYTES};
@@ -33,8 +33,6 @@ const THREAD_STACK_BYTES: usize = 16 * 1024 * 1024;
 const SORT_BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// Values of an IN list up to which files and row groups are skipped by it.
 const PRUNED_IN_LIST: usize = 256;
-/// Consumers that the pool names when memory runs out.
-const NAMED_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN;
 
 /// Bounds of a [`QueryRuntime`].
 #[derive(Debug, Clone)]
@@ -93,9 +91,8 @@ impl QueryRuntime {
             None => DiskManagerMode::OsTmpDirectory,
         };
         let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), NAMED_CONSUMERS);
         let env = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(pool))
+            .with_memory_pool(Arc::new(Pool::new(limits.memory_bytes)))
             .with_disk_manager_builder(disk)
             .with_metadata_cache_limit(METADATA_CACHE_BYTES)
             .build()

@@ -151,6 +151,11 @@ impl Views {
         }
     }
 
+    /// The queries that these views are of.
+    pub(super) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
     /// The window to answer a question about `window` in: the questions of one report share what is kept for its
     /// period, more than each of them needs.
     pub(super) fn window_for(&self, window: Window) -> Window {

@@ -1,9 +1,10 @@
 //! An optimizer rule: operators that make many rows of few let themselves be interrupted, and hold no more than needed.
 //!
-//! In: a finished physical plan. Out: the same plan with every join and unnest wrapped so that it gives the
-//! thread back now and then, and every join that holds a side so that its rows do not hold it, too. Invariant: a query that was dropped or ran out of time ends at the next batch
-//! of any join. DataFusion wraps leaves and exchanges only: a join whose inputs are in memory runs to its end
-//! without ever being asked.
+//! In: a finished physical plan. Out: the same plan with every leaf, join and unnest wrapped so that it gives the thread
+//! back now and then, by time and by batches, and every join that holds a side so that its rows do not hold it, too.
+//! Invariant: a query that was dropped or ran out of time ends at the next batch of any of them. DataFusion wraps leaves
+//! and exchanges only, and counts batches: a join whose inputs are in memory runs to its end without ever being asked.
+//! What a join does between two batches is watched by `query::watch`.
 
 use std::sync::Arc;
 
@@ -16,11 +17,15 @@ use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 
-use super::condensed::Condensed;
+use super::passing::{Passing, PassingExec};
 
 /// The rule; it belongs behind all others.
 #[derive(Debug)]
 pub struct Yielding;
+
+fn passing(node: Arc<dyn ExecutionPlan>, passing: Passing) -> Arc<dyn ExecutionPlan> {
+    Arc::new(PassingExec::new(node, passing))
+}
 
 fn multiplies(node: &dyn ExecutionPlan) -> bool {
     node.downcast_ref::<CrossJoinExec>().is_some()
@@ -41,12 +46,15 @@ impl PhysicalOptimizerRule for Yielding {
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
+            if node.children().is_empty() {
+                return Ok(Transformed::yes(passing(node, Passing::Sliced)));
+            }
             if !multiplies(node.as_ref()) {
                 return Ok(Transformed::no(node));
             }
             let is_holding = node.downcast_ref::<HashJoinExec>().is_some();
-            let node: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(node));
-            Ok(Transformed::yes(if is_holding { Arc::new(Condensed::new(node)) } else { node }))
+            let node = passing(Arc::new(CooperativeExec::new(node)), Passing::Sliced);
+            Ok(Transformed::yes(if is_holding { passing(node, Passing::Condensed) } else { node }))
         })
         .data()
     }

@@ -12,6 +12,7 @@ use super::files::{self, Report};
 use super::gather::{Ask, Gathered, Period, check_params};
 use super::ground::{Policies, facts};
 use super::issued::FirstIssue;
+use super::withheld::Eyes;
 use super::{format, html};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ use crate::event::parse;
 use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, count, number, rows, text};
+use crate::query::objects::{Row, count, literal, number, rows, text};
 use crate::query::params::Params;
 
 const FIXED: [&str; 4] = ["period_start", "period_end", "as_of", "batch_id"];
@@ -47,16 +48,25 @@ pub fn dashboard() -> Result<Dashboard> {
 ///
 /// # Errors
 /// When there is no such batch, a parameter is unknown, or a query fails.
-pub async fn packet(
-    engine: &Engine,
+pub async fn packet(engine: &Engine, request: &Request, page: (&Dashboard, &Catalogue)) -> Result<Report> {
+    seen(Eyes::open(engine), request, page).await
+}
+
+/// As [`packet`], for a reader with these `eyes`.
+///
+/// # Errors
+/// As [`packet`].
+pub async fn seen(
+    eyes: Eyes<'_>,
     request: &Request,
     (dashboard, catalogue): (&Dashboard, &Catalogue),
 ) -> Result<Report> {
+    let Eyes { whole, seen: engine } = eyes;
     check_params(catalogue, dashboard, &request.params, &FIXED)?;
     let period = extent(engine, &request.batch_id).await?;
     let mut params = request.params.clone();
     params.insert("batch_id".to_owned(), request.batch_id.clone());
-    let policies = Policies::during(engine, period.start, period.end).await?;
+    let policies = Policies::during(whole, period.start, period.end).await?;
     params.entry("maturity_days".to_owned()).or_insert_with(|| policies.first.maturity_days.to_string());
     let ask = Ask { engine, catalogue, params: params.clone(), period, trend: Vec::new() };
     let mut gathered = ask.all(dashboard).await?;
@@ -64,12 +74,12 @@ pub async fn packet(
         !row.contains_key("grain") || (text(row, "grain") == "batch" && text(row, "key") == request.batch_id)
     };
     gathered.answers.values_mut().for_each(|rows| rows.retain(is_of_batch));
-    let issued = FirstIssue::find(engine, "batch", &request.batch_id, &params).await?;
+    let issued = FirstIssue::find(whole, "batch", &request.batch_id, &params).await?;
     if let Some(first) = &issued {
         first.put_beside(&mut gathered.answers, "batch");
     }
     let as_of = engine.as_of();
-    let json = json!({
+    let mut json = json!({
         "report": "batch",
         "subject": request.batch_id,
         "batch_id": request.batch_id,
@@ -82,10 +92,13 @@ pub async fn packet(
         "controls": files::controls(dashboard, &gathered.answers),
         "tables": files::tables(dashboard, &gathered),
     });
+    eyes.sight().mark(&mut json);
     let csv = files::csv(dashboard, &gathered, catalogue);
     let headline = headline(request, &gathered.answers);
     let name = format!("batch-{}", file_name(&request.batch_id));
-    let document = document(request, facts(&ask, &policies, issued.as_ref()), dashboard, gathered);
+    let mut facts = facts(&ask, &policies, issued.as_ref());
+    facts.extend(eyes.sight().fact());
+    let document = document(request, facts, dashboard, gathered);
     Ok(Report { name, html: html::render(&document), json, csv, headline })
 }
 
@@ -107,15 +120,15 @@ fn document(request: &Request, facts: Vec<(String, String)>, dashboard: &Dashboa
 async fn extent(engine: &Engine, batch_id: &str) -> Result<Period> {
     let sql = format!(
         "select min(occurred_at) as first_at, max(occurred_at) as last_at from events \
-         where environment = 'production' and batch_id = '{}'",
-        batch_id.replace('\'', "''")
+         where environment = 'production' and batch_id = {}",
+        literal(batch_id)
     );
     let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
     let instant = |name: &str| -> Option<Micros> { parse::instant(text(found.first()?, name)).ok() };
     match (instant("first_at"), instant("last_at")) {
         (Some(start), Some(last)) => Ok(Period { name: batch_id.to_owned(), start, end: last + 1 }),
         _ => Err(Error::not_found(format!(
-            "there is no batch `{batch_id}`; `probity query \"select distinct batch_id from events\"` lists them"
+            "there is no batch `{batch_id}`; the query \"select distinct batch_id from events\" lists them"
         ))),
     }
 }

@@ -1,6 +1,6 @@
 //! Issued reports: what was said first stays beside what is said today.
 //!
-//! In: a finished report, the reports issued before. Out: the statement that a report was issued, and the first
+//! In: a finished report, the reports issued before. Out: the event that states that a report was issued, and the first
 //! values of its numbers. Invariant: values are compared only when they were asked for with the same parameters.
 
 use serde_json::{Map, Value, json};
@@ -8,10 +8,13 @@ use serde_json::{Map, Value, json};
 use super::compose::Answers;
 use super::files::Report;
 use crate::error::Result;
+use crate::event::Column;
+use crate::ingest::writer::Writer;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
 use crate::query::objects::{RATE_PART, Row, rows, text};
 use crate::query::params::Params;
+use crate::store::Store;
 
 /// The first report of its kind, subject and parameters that was issued.
 #[derive(Debug, Clone)]
@@ -65,8 +68,21 @@ impl FirstIssue {
     }
 }
 
+/// States that `by` issued `report`, so that later ones show its numbers beside their own; gives the event's `seq`.
+///
+/// # Errors
+/// When the store fails.
+pub async fn state(store: &Store, report: &Report, by: &str) -> Result<i64> {
+    let mut writer = Writer::new(store);
+    let mut event = writer.statement("report.issued");
+    event.set_text(Column::ActorKind, "human");
+    event.set_text(Column::ActorId, by.to_owned());
+    event.set_text(Column::Extra, statement(report));
+    writer.state(&event).await
+}
+
 /// `extra` of the event that states that `report` was issued.
-pub fn statement(report: &Report) -> String {
+fn statement(report: &Report) -> String {
     let of = |name: &str| report.json.get(name).cloned().unwrap_or(Value::Null);
     let mut metrics = of("metrics");
     for metric in metrics.as_object_mut().into_iter().flat_map(Map::values_mut) {

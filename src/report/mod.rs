@@ -20,3 +20,4 @@ pub mod issued;
 pub mod monthly;
 pub mod period;
 pub mod review;
+pub mod withheld;

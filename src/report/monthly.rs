@@ -13,6 +13,7 @@ use super::gather::{Ask, Gathered, check_params};
 use super::ground::{Policies, facts};
 use super::issued::FirstIssue;
 use super::period::Month;
+use super::withheld::Eyes;
 use super::{format, html};
 use crate::clock::rfc3339;
 use crate::error::Result;
@@ -49,14 +50,23 @@ pub fn dashboard() -> Result<Dashboard> {
 ///
 /// # Errors
 /// When a parameter is unknown or a query fails.
-pub async fn review(
-    engine: &Engine,
+pub async fn review(engine: &Engine, request: &Request, page: (&Dashboard, &Catalogue)) -> Result<Report> {
+    seen(Eyes::open(engine), request, page).await
+}
+
+/// As [`review`], for a reader with these `eyes`.
+///
+/// # Errors
+/// As [`review`].
+pub async fn seen(
+    eyes: Eyes<'_>,
     request: &Request,
     (dashboard, catalogue): (&Dashboard, &Catalogue),
 ) -> Result<Report> {
+    let Eyes { whole, seen: engine } = eyes;
     check_params(catalogue, dashboard, &request.params, &FIXED)?;
     let utc = request.month.period(chrono_tz::Tz::UTC);
-    let policies = Policies::during(engine, utc.start, utc.end).await?;
+    let policies = Policies::during(whole, utc.start, utc.end).await?;
     let zone: chrono_tz::Tz = policies.first.time_zone.parse().unwrap_or(chrono_tz::Tz::UTC);
     let mut params = request.params.clone();
     params.insert("time_zone".to_owned(), zone.name().to_owned());
@@ -64,14 +74,16 @@ pub async fn review(
     let (period, trend) = (request.month.period(zone), request.month.trend(TREND_MONTHS, zone));
     let ask = Ask { engine, catalogue, params: params.clone(), period, trend };
     let mut gathered = ask.all(dashboard).await?;
-    let issued = FirstIssue::find(engine, "monthly", &request.month.to_string(), &params).await?;
+    let issued = FirstIssue::find(whole, "monthly", &request.month.to_string(), &params).await?;
     if let Some(first) = &issued {
         first.put_beside(&mut gathered.answers, "period");
     }
-    let json = json_of(&ask, request, &policies, (dashboard, &gathered, issued.as_ref()));
+    let mut json = json_of(&ask, request, &policies, (dashboard, &gathered, issued.as_ref()));
+    eyes.sight().mark(&mut json);
     let csv = files::csv(dashboard, &gathered, catalogue);
     let headline = headline(request, &gathered.answers);
-    let document = document(&ask, request, &policies, (dashboard, gathered, issued.as_ref()));
+    let mut document = document(&ask, request, &policies, (dashboard, gathered, issued.as_ref()));
+    document.facts.extend(eyes.sight().fact());
     Ok(Report { name: format!("monthly-{}", request.month), html: html::render(&document), json, csv, headline })
 }
 

@@ -13,7 +13,7 @@ use super::leaf::Source;
 use super::marks::Standing;
 use super::outputs::{EVERYTHING, Output, Pick, Picked, outputs, stratum_column};
 use super::plan::Measure;
-use super::record::{Planned, PlantedFrom, Review, Stated};
+use super::record::{self, Planned, PlantedFrom, Review, Stated};
 use super::sample::{Given, Sample, without_sample};
 use super::seed::Drawn;
 use super::tally::Verdicts;
@@ -21,7 +21,10 @@ use crate::analysis::sampler::Tickets;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Leaf;
 use crate::ledger::hash::hex;
+use crate::query::answer::Limits;
 use crate::query::engine::Engine;
+use crate::query::objects::{count, rows};
+use crate::store::Store;
 
 /// Heads of tickets that there may be: numbers of 19 digits.
 const HEADS: u128 = 10_000_000_000_000_000_000;
@@ -137,17 +140,55 @@ impl Account {
         Ok(Self { review, size, sample: None, outputs, planted, areas, plan_hash, checks, status })
     }
 
+    /// The same review as of `engine`, with the marks of today. What was picked for its plan stays picked, because
+    /// conditions and prefix decide it; unless something was erased since, or another plan is found, which picks anew.
+    ///
+    /// # Errors
+    /// As [`Account::of`], and when there is no such review.
+    pub async fn renewed(&self, store: &Store, engine: &Engine) -> Result<Self> {
+        let (size, review) = (engine.as_of().size, record::one(engine, &self.review.review_id).await?);
+        let ground = Ground::Evidence(store);
+        let is_planned = size >= self.size && review.planned == self.review.planned;
+        let is_same = is_planned && !erased_since(engine, self.size).await?;
+        let given = match &self.sample {
+            Some(sample) if is_same => sample.given.clone(),
+            _ => return Self::of(ground, review, size, Source::Tiles).await,
+        };
+        let sample = Sample::of(&review, given, size)?;
+        let is_kept = |check: &&Check| ["plan", "frame", "planted"].contains(&check.check);
+        let mut checks: Vec<Check> = self.checks.iter().filter(is_kept).cloned().collect();
+        let signed = ground.signed_after(review.planned.seq).await?;
+        checks.push(checks::seed(&review, &self.plan_hash, &signed));
+        checks.push(checks::order(&review, &sample));
+        checks.push(checks::marks(&review, &sample.given));
+        let (outputs, planted) = (self.outputs.clone(), self.planted.clone());
+        let (areas, plan_hash) = (self.areas.clone(), self.plan_hash.clone());
+        let status = stands(&review, &sample, &checks)?;
+        Ok(Self { review, size, sample: Some(sample), outputs, planted, areas, plan_hash, checks, status })
+    }
+
     /// The same review with its sample drawn as `drawn` says.
     ///
     /// # Errors
     /// Invalid when the frame is not the one that was planned.
-    pub fn drawn(mut self, drawn: Stated<Drawn>) -> Result<Self> {
+    pub fn drawn(self, drawn: Stated<Drawn>) -> Result<Self> {
+        let mut account = self.ordered(drawn)?;
+        if let Some(sample) = &account.sample {
+            account.status = stands(&account.review, sample, &account.checks)?;
+        }
+        Ok(account)
+    }
+
+    /// The same review with its items in the order that `drawn` says; its status is still that of before.
+    ///
+    /// # Errors
+    /// As [`Account::drawn`].
+    pub(super) fn ordered(mut self, drawn: Stated<Drawn>) -> Result<Self> {
         let known = self.review.drawn.as_ref().map(|known| known.what.seed_hash.clone());
         let is_ordered = known.as_ref() == Some(&drawn.what.seed_hash);
         self.review.drawn = Some(drawn);
         if let Some(sample) = self.sample.take() {
             let sample = if is_ordered { sample } else { Sample::of(&self.review, sample.given, self.size)? };
-            self.status = stands(&self.review, &sample, &self.checks)?;
             self.sample = Some(sample);
         }
         Ok(self)
@@ -178,10 +219,7 @@ impl Account {
     /// # Errors
     /// Conflict when the frame that was planned cannot be picked any more.
     pub fn turns(&self) -> Result<Vec<&str>> {
-        let (sample, plan) = (self.sample()?, self.review.plan());
-        let none = Verdicts::new();
-        let unmarked = Case { verdicts: &none, planted: Planted::default(), ..sample.case(plan) };
-        let least = unmarked.status()?.next.unwrap_or(plan.most_items).max(1);
+        let (sample, least) = (self.sample()?, self.least()?);
         let seed = self.review.drawn.as_ref().map_or("", |drawn| drawn.what.seed_hash.as_str());
         let tickets = Tickets::new(seed);
         let turn = |id: &str| (u128::from(tickets.head(id)) * u128::from(least) / HEADS) as usize;
@@ -200,6 +238,17 @@ impl Account {
         }
         turns.extend(planted.map(|(_, id)| id));
         Ok(turns)
+    }
+
+    /// The items that the claim takes at least, all of them correct; planted ones are not among them.
+    ///
+    /// # Errors
+    /// As [`Account::turns`].
+    pub fn least(&self) -> Result<u64> {
+        let (sample, plan) = (self.sample()?, self.review.plan());
+        let none = Verdicts::new();
+        let unmarked = Case { verdicts: &none, planted: Planted::default(), ..sample.case(plan) };
+        Ok(unmarked.status()?.next.unwrap_or(plan.most_items).max(1))
     }
 
     /// The items that wait for a mark, in the order in which reviewers see them: for one by `reviewer`, or by anybody.
@@ -224,6 +273,13 @@ fn stands(review: &Review, sample: &Sample, checks: &[Check]) -> Result<Status> 
         faults if faults.is_empty() => status,
         faults => status.invalid(faults),
     })
+}
+
+/// Whether something was erased after the first `size` events.
+async fn erased_since(engine: &Engine, size: i64) -> Result<bool> {
+    let sql = format!("select count(*) as n from events where seq >= {size} and event_type = 'evidence.erased'");
+    let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+    Ok(found.first().and_then(|row| count(row, "n")) != Some(0))
 }
 
 /// The size of the ledger as of which the frame was picked.

@@ -4,16 +4,20 @@
 //! plan names. Invariant: an id stands in it once, and its lines can be written without escapes, so that equal frames
 //! have equal hashes. Pure.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::ledger::hash::hex;
+use crate::event::Leaf;
+use crate::ledger::hash::{hex, write_hex};
 use crate::limits::REVIEW_ITEMS;
 
 /// The weight of an item that has none, in hundredths.
 const UNWEIGHTED: u64 = 100;
+/// Bytes of lines that are hashed at once.
+const HASHED_BYTES: usize = 64 * 1024;
 
 /// An output that is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,9 +30,22 @@ pub struct Item {
     pub weight: Option<u64>,
 }
 
+/// An output that is judged, by its leaf hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafItem {
+    /// The leaf hash of its `action.proposed` event, else of its first event.
+    pub leaf: Leaf,
+    /// The number of what it is sampled among.
+    pub stratum: u32,
+    /// As [`Item::weight`].
+    pub weight: Option<u64>,
+}
+
 /// The items of a review; the place of one is its number in the order of the ids, from 0.
 #[derive(Debug, Clone)]
 pub struct Frame {
+    /// The ids one behind the other: a million texts of their own would take longer to make than to hash.
+    ids: String,
     members: Vec<Member>,
     strata: Vec<(String, u64)>,
     value: u128,
@@ -37,7 +54,8 @@ pub struct Frame {
 
 #[derive(Debug, Clone)]
 struct Member {
-    id: Box<str>,
+    /// Where its id ends, and the next one begins.
+    end: usize,
     stratum: u32,
     weight: Option<u64>,
 }
@@ -50,55 +68,84 @@ impl Frame {
     /// is empty or has control characters; `Limit` for more than [`REVIEW_ITEMS`].
     pub fn new(items: impl IntoIterator<Item = Item>) -> Result<Self> {
         let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
-        let mut members = Vec::new();
+        let mut known = Vec::new();
         for Item { id, stratum, weight } in items {
-            check(&id, &stratum)?;
-            if members.len() == REVIEW_ITEMS {
-                return Err(Error::limit(format!(
-                    "a frame has at most {REVIEW_ITEMS} items; narrow the predicate or the period"
-                )));
-            }
+            check_id(&id)?;
+            check_stratum(&id, &stratum)?;
+            check_number(known.len() + 1)?;
             let next = numbers.len() as u32;
             let stratum = match numbers.get(&stratum) {
                 Some(known) => *known,
                 None => *numbers.entry(stratum).or_insert(next),
             };
-            members.push((head(&id), Member { id: id.into_boxed_str(), stratum, weight }));
+            known.push((head(&id), id.into_boxed_str(), stratum, weight));
         }
         // By the beginnings of the ids, which lie side by side in memory; the ids themselves do not.
-        members.sort_unstable_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.id.cmp(&right.id)));
-        if let Some([(_, twice), _]) =
-            members.array_windows::<2>().find(|[(a, left), (b, right)]| a == b && left.id == right.id)
-        {
-            return Err(Error::invalid(format!("item `{}` is in the frame twice; list every output once", twice.id)));
+        known.sort_unstable_by(|(a, left, ..), (b, right, ..)| a.cmp(b).then_with(|| left.cmp(right)));
+        if let Some([(_, id, ..), _]) = known.array_windows::<2>().find(|[a, b]| a.0 == b.0 && a.1 == b.1) {
+            return Err(twice(id));
         }
+        let names = numbers.into_iter().map(|(name, number)| (number, name)).collect();
+        let mut ids = String::with_capacity(known.iter().map(|(_, id, ..)| id.len()).sum());
+        let mut members = Vec::with_capacity(known.len());
+        for (_, id, stratum, weight) in known {
+            ids.push_str(&id);
+            members.push(Member { end: ids.len(), stratum, weight });
+        }
+        Self::named(ids, members, names)
+    }
+
+    /// The frame of `items`, which are in the order of their leaf hashes; `name` gives the stratum of a number.
+    ///
+    /// # Errors
+    /// As [`Frame::new`], and Internal for items in another order.
+    pub fn of_leaves<'a>(items: &[LeafItem], name: impl Fn(u32) -> &'a str) -> Result<Self> {
+        check_number(items.len())?;
+        if let Some([a, b]) = items.array_windows::<2>().find(|[a, b]| a.leaf >= b.leaf) {
+            let unsorted = Error::internal("the outputs of a review are not in the order of their leaf hashes");
+            return Err(if a.leaf == b.leaf { twice(&hex(&a.leaf)) } else { unsorted });
+        }
+        let used: BTreeSet<u32> = items.iter().map(|item| item.stratum).collect();
+        let names: BTreeMap<u32, String> = used.into_iter().map(|number| (number, name(number).to_owned())).collect();
+        for (number, name) in &names {
+            let Some(first) = items.iter().find(|item| item.stratum == *number) else { continue };
+            check_stratum(&hex(&first.leaf), name)?;
+        }
+        let mut ids = String::with_capacity(items.iter().map(|item| 2 * item.leaf.len()).sum());
+        let mut members = Vec::with_capacity(items.len());
+        for item in items {
+            write_hex(&item.leaf, &mut ids);
+            members.push(Member { end: ids.len(), stratum: item.stratum, weight: item.weight });
+        }
+        Self::named(ids, members, names)
+    }
+
+    /// The frame of `members`, by id, whose strata get their places in the order of their names.
+    fn named(ids: String, mut members: Vec<Member>, names: BTreeMap<u32, String>) -> Result<Self> {
         if members.is_empty() {
             return Err(Error::invalid("the frame has no items; widen the predicate or wait for outputs"));
         }
-        Ok(Self::numbered(members.into_iter().map(|(_, member)| member).collect(), numbers))
-    }
-
-    /// The strata in the order of their names instead of that of their first items.
-    fn numbered(mut members: Vec<Member>, numbers: BTreeMap<String, u32>) -> Self {
-        let mut places = vec![0_u32; numbers.len()];
-        for (place, number) in (0..).zip(numbers.values()) {
-            places[*number as usize] = place;
-        }
-        let mut strata: Vec<(String, u64)> = numbers.into_keys().map(|name| (name, 0)).collect();
+        let sorted: BTreeSet<&String> = names.values().collect();
+        let mut strata: Vec<(String, u64)> = sorted.into_iter().map(|name| (name.clone(), 0)).collect();
+        let place = |name: &String| strata.partition_point(|(known, _)| known < name) as u32;
+        let places: BTreeMap<u32, u32> = names.iter().map(|(number, name)| (*number, place(name))).collect();
         for member in &mut members {
-            member.stratum = places[member.stratum as usize];
+            member.stratum = places[&member.stratum];
             strata[member.stratum as usize].1 += 1;
         }
         let value = members.iter().map(|member| u128::from(member.weight.unwrap_or(UNWEIGHTED))).sum();
-        let mut frame = Self { members, strata, value, hash: String::new() };
-        let (mut hash, mut line) = (Sha256::new(), String::new());
-        for member in &frame.members {
-            line.clear();
-            frame.write_line(member, &mut line);
-            hash.update(line.as_bytes());
+        let mut frame = Self { ids, members, strata, value, hash: String::new() };
+        let (mut hash, mut lines) = (Sha256::new(), String::with_capacity(HASHED_BYTES));
+        for place in 0..frame.items() {
+            frame.write_line(place, &mut lines);
+            if lines.len() > HASHED_BYTES {
+                hash.update(lines.as_bytes());
+                lines.clear();
+            }
         }
+        hash.update(lines.as_bytes());
         frame.hash = hex(&hash.finalize());
-        frame
+        Ok(frame)
     }
 
     /// Items in it; never 0.
@@ -108,7 +155,8 @@ impl Frame {
 
     /// The id of the item at `place`.
     pub fn id(&self, place: usize) -> &str {
-        &self.members[place].id
+        let from = place.checked_sub(1).map_or(0, |before| self.members[before].end);
+        &self.ids[from..self.members[place].end]
     }
 
     /// The stratum of the item at `place`, as its place in [`Frame::strata`].
@@ -123,7 +171,16 @@ impl Frame {
 
     /// The place of the item `id`.
     pub fn place(&self, id: &str) -> Option<usize> {
-        self.members.binary_search_by(|member| (*member.id).cmp(id)).ok()
+        let (mut from, mut to) = (0, self.items());
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match self.id(middle).cmp(id) {
+                Ordering::Less => from = middle + 1,
+                Ordering::Greater => to = middle,
+                Ordering::Equal => return Some(middle),
+            }
+        }
+        None
     }
 
     /// Names and sizes of the strata, by name.
@@ -138,9 +195,9 @@ impl Frame {
 
     /// The lines `id`, `stratum`, `weight` with tabs between them, by id: what is hashed, and what an outsider needs.
     pub fn lines(&self) -> impl Iterator<Item = String> + '_ {
-        self.members.iter().map(move |member| {
+        (0..self.items()).map(move |place| {
             let mut line = String::new();
-            self.write_line(member, &mut line);
+            self.write_line(place, &mut line);
             line
         })
     }
@@ -150,16 +207,18 @@ impl Frame {
         self.hash.clone()
     }
 
-    fn write_line(&self, member: &Member, line: &mut String) {
-        line.push_str(&member.id);
-        line.push('\t');
-        line.push_str(&self.strata[member.stratum as usize].0);
-        line.push('\t');
+    /// Appends the line of the item at `place`.
+    fn write_line(&self, place: usize, lines: &mut String) {
+        let member = &self.members[place];
+        lines.push_str(self.id(place));
+        lines.push('\t');
+        lines.push_str(&self.strata[member.stratum as usize].0);
+        lines.push('\t');
         match member.weight {
-            None => line.push('1'),
-            Some(hundredths) => line.push_str(&decimal(hundredths)),
+            None => lines.push('1'),
+            Some(hundredths) => lines.push_str(&decimal(hundredths)),
         }
-        line.push('\n');
+        lines.push('\n');
     }
 }
 
@@ -168,12 +227,25 @@ fn head(id: &str) -> u128 {
     id.bytes().chain(std::iter::repeat(0)).take(16).fold(0, |head, byte| (head << 8) | u128::from(byte))
 }
 
-fn check(id: &str, stratum: &str) -> Result<()> {
-    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Error::invalid(
-            "an id of the frame is not of visible ASCII characters; give hexadecimal leaf hashes",
-        ));
+fn twice(id: &str) -> Error {
+    Error::invalid(format!("item `{id}` is in the frame twice; list every output once"))
+}
+
+fn check_number(items: usize) -> Result<()> {
+    if items <= REVIEW_ITEMS {
+        return Ok(());
     }
+    Err(Error::limit(format!("a frame has at most {REVIEW_ITEMS} items; narrow the predicate or the period")))
+}
+
+fn check_id(id: &str) -> Result<()> {
+    if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
+    Err(Error::invalid("an id of the frame is not of visible ASCII characters; give hexadecimal leaf hashes"))
+}
+
+fn check_stratum(id: &str, stratum: &str) -> Result<()> {
     if stratum.is_empty() || stratum.chars().any(char::is_control) {
         return Err(Error::invalid(format!(
             "the stratum of item `{id}` is empty or has control characters; name what it is sampled among"
@@ -228,6 +300,29 @@ mod tests {
         assert_eq!(frame.strata(), [("a b".to_owned(), 1), ("z".to_owned(), 2)]);
         assert_eq!((frame.place("b2"), frame.place("b3")), (Some(1), None));
         assert_eq!((frame.id(1), frame.stratum(1), frame.weight(1)), ("b2", 1, 100));
+    }
+
+    #[test]
+    fn by_leaf_hashes_the_frame_is_the_same() {
+        // Two numbers may have one name: it is one stratum.
+        let names = ["z", "a b", "z"];
+        let item_of = |i: u32| LeafItem { leaf: [i as u8; 32], stratum: i % 3, weight: Some(u64::from(i)) };
+        let items: Vec<LeafItem> = (0..9).map(item_of).collect();
+        let frame = Frame::of_leaves(&items, |number| names[number as usize]).unwrap();
+        let told = items.iter().map(|i| item(&hex(&i.leaf), names[i.stratum as usize], i.weight));
+        let other = Frame::new(told).unwrap();
+        assert_eq!((frame.hash(), frame.strata(), frame.value()), (other.hash(), other.strata(), other.value()));
+        for place in 0..9 {
+            assert_eq!(frame.place(frame.id(place)), Some(place));
+            assert_eq!((frame.id(place), frame.stratum(place)), (other.id(place), other.stratum(place)));
+        }
+        let refused = |items: &[LeafItem], name: &'static str| {
+            Frame::of_leaves(items, |_| name).unwrap_err().message().to_owned()
+        };
+        assert!(refused(&[], "s").contains("no items"));
+        assert!(refused(&[items[1], items[1]], "s").contains("twice"));
+        assert!(refused(&[items[1], items[0]], "s").contains("order"));
+        assert!(refused(&items, "x\ty").contains(&hex(&items[0].leaf)));
     }
 
     #[test]

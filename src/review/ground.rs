@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::checkpoint::{cosignatures, first_after};
 use super::leaf::{Source, leaves_of};
 use super::packed::Packed;
-use super::record::{quoted, seq};
+use super::record::seq;
 use crate::clock::Micros;
 use crate::error::Result;
 use crate::event::Leaf;
@@ -16,7 +16,7 @@ use crate::ledger::hash::hex;
 use crate::query::answer::Limits;
 use crate::query::asof::{AsOf, AsOfText};
 use crate::query::engine::{Engine, resolve};
-use crate::query::objects::{rows, text};
+use crate::query::objects::{literal, rows, text};
 use crate::query::runtime::{QueryRuntime, RuntimeLimits};
 use crate::store::Store;
 
@@ -105,17 +105,19 @@ impl Ground<'_> {
             Self::Pack(packed) => return Ok(packed.erased().clone()),
         };
         let engine = Ground::Evidence(store).session(size).await?;
+        // Mostly nothing ever was erased, and then nobody need look at every event.
+        let orders_given = said(&engine, ERASURES).await?;
+        if orders_given.is_empty() {
+            return Ok(BTreeMap::new());
+        }
         let sql = format!(
             "select seq, subject_id from events where environment = {} and action_id is not null and subject_id is not \
              null and (old_value_digest is not null or new_value_digest is not null)",
-            quoted(environment)
+            literal(environment)
         );
         let lost = said(&engine, &sql).await?;
-        if lost.is_empty() {
-            return Ok(BTreeMap::new());
-        }
         let mut orders: HashMap<String, Vec<i64>> = HashMap::new();
-        for (seq, subject) in said(&engine, ERASURES).await? {
+        for (seq, subject) in orders_given {
             orders.entry(subject).or_default().push(seq);
         }
         // An order reaches what was there when it was given: the first one after an event is the one that erased it.

@@ -8,11 +8,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::outputs::Output;
-use super::record::quoted;
 use crate::error::Result;
 use crate::query::answer::Limits;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, rows, text};
+use crate::query::objects::{Row, literal, rows, text};
 
 /// Bytes of the names of actions in one question; far below those of a whole one.
 const NAMED_BYTES: usize = 16 * 1024;
@@ -33,11 +32,11 @@ const WORK: &str = "'action.proposed', 'action.evaluated', 'action.executed'";
 pub async fn told(engine: &Engine, environment: &str, outputs: &[&Output]) -> Result<Vec<Row>> {
     let mut known: BTreeMap<String, Row> = BTreeMap::new();
     for part in parts(outputs) {
-        let names: Vec<String> = part.iter().map(|output| quoted(&output.action_id)).collect();
+        let names: Vec<String> = part.iter().map(|output| literal(&output.action_id)).collect();
         let sql = format!(
             "select action_id, {TOLD} from events where environment = {} and event_type in ({WORK}) and action_id in \
              ({}) order by event_order",
-            quoted(environment),
+            literal(environment),
             names.join(", ")
         );
         for row in rows(&engine.sql(&sql, Limits::default()).await?)? {

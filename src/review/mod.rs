@@ -16,13 +16,16 @@
 //!
 //! The rest is where these meet the evidence: [`outputs`] picks the frame over a [`ground`] (the store, or a pack:
 //! [`packed`]), [`record`] reads the events and [`register`] and [`proposal`] write them, [`account`] puts one review
-//! together with its [`checks`], [`verify`] computes all of it again, [`document`] tells it.
+//! together with its [`checks`], [`verify`] computes all of it again, [`document`] and [`answers`] tell it; [`terms`]
+//! reads what people ask, [`desk`] shows them what they judge.
 
 pub mod account;
+pub mod answers;
 pub mod checkpoint;
 pub mod checks;
 pub mod decide;
 pub mod design;
+pub mod desk;
 pub mod document;
 pub mod frame;
 pub mod ground;
@@ -43,4 +46,5 @@ pub mod sample;
 pub mod seed;
 pub mod sheet;
 pub mod tally;
+pub mod terms;
 pub mod verify;

@@ -4,6 +4,10 @@
 //! which an item may come again. Invariant: a longer order begins with a shorter one, and within a stratum items come
 //! by their tickets, whatever the other strata hold. Pure.
 
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use sha2::{Digest, Sha256};
 
 use super::frame::Frame;
@@ -11,6 +15,9 @@ use super::plan::{Measure, Plan, turns};
 use crate::analysis::sampler::{Tickets, unit};
 use crate::error::{Error, Result};
 use crate::ledger::hash::hex;
+
+/// Tickets that are made in one go; a smaller frame is not worth a second thread.
+const TICKETS_AT_ONCE: usize = 8 * 1024;
 
 /// The order of a review, as long as the plan's most items.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +79,8 @@ fn check_strata(plan: &Plan, frame: &Frame) -> Result<()> {
 
 fn by_ticket(plan: &Plan, frame: &Frame, seed_hash: &str) -> Vec<u32> {
     let tickets = Tickets::new(seed_hash);
-    let by_head = by_stratum(frame, |place| (tickets.head(frame.id(place as usize)), place));
+    let heads = heads(&tickets, frame);
+    let by_head = by_stratum(frame, |place| (heads[place as usize], place));
     let compare = |a: &(u64, u32), b: &(u64, u32)| {
         let [left, right] = [a, b].map(|(_, place)| frame.id(*place as usize));
         a.0.cmp(&b.0).then_with(|| tickets.order(left, right))
@@ -88,6 +96,30 @@ fn by_ticket(plan: &Plan, frame: &Frame, seed_hash: &str) -> Vec<u32> {
         stratum.into_iter().map(|(_, place)| place).collect::<Vec<u32>>()
     };
     in_turns(plan, by_head.into_iter().map(in_order).collect())
+}
+
+/// The heads of the tickets of all items by their places, made on all cores: each follows from its item alone.
+fn heads(tickets: &Tickets, frame: &Frame) -> Vec<u64> {
+    let mut heads = vec![0; frame.items()];
+    let parts = Mutex::new(heads.chunks_mut(TICKETS_AT_ONCE).enumerate());
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || {
+        while let Some((number, part)) = next() {
+            for (place, head) in (number * TICKETS_AT_ONCE..).zip(part) {
+                *head = tickets.head(frame.id(place));
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let helpers = cores.min(frame.items().div_ceil(TICKETS_AT_ONCE)) - 1;
+    thread::scope(|scope| {
+        for _ in 0..helpers {
+            // Where no thread can be had, this one does all the work.
+            let _ = thread::Builder::new().name("review-tickets".to_owned()).spawn_scoped(scope, work);
+        }
+        work();
+    });
+    heads
 }
 
 /// What `of` says of each place of the frame, by strata.
@@ -137,6 +169,14 @@ mod tests {
         let turns: String =
             order.places().iter().map(|p| frame.strata()[frame.stratum(*p as usize)].0.as_str()).collect();
         assert_eq!(turns, "aabccc".to_owned() + "aabccc" + "accc");
+    }
+
+    #[test]
+    fn tickets_made_on_all_cores_are_those_of_their_items() {
+        let frame = frame(&[("a", 2 * TICKETS_AT_ONCE + 9)]);
+        let tickets = Tickets::new(&seed_hash("cores"));
+        let alone: Vec<u64> = (0..frame.items()).map(|place| tickets.head(frame.id(place))).collect();
+        assert_eq!(heads(&tickets, &frame), alone);
     }
 
     #[test]

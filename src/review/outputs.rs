@@ -9,24 +9,23 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringViewArray};
+use arrow::array::{Array, AsArray, BooleanArray, PrimitiveArray, RecordBatch, StringViewArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-use super::frame::{Frame, Item};
+use super::frame::{Frame, LeafItem};
 use super::ground::Ground;
 use super::leaf::Source;
-use super::record::quoted;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::event::columns::{COLUMNS, Kind, Role};
 use crate::event::{Column, Leaf};
-use crate::ledger::hash::hex;
 use crate::limits::REVIEW_ITEMS;
 use crate::query::answer::Limits;
-use crate::query::blast::Selector;
+use crate::query::blast::{Matching, Selector};
 use crate::query::engine::Engine;
+use crate::query::objects::literal;
 
 /// The condition that narrows nothing.
 pub const EVERYTHING: &str = "true";
@@ -106,45 +105,14 @@ pub async fn outputs(ground: Ground<'_>, engine: &Engine, pick: &Pick, source: S
             ENVIRONMENTS.join(" or ")
         )));
     }
-    let candidates = actions_of(engine, &pick.candidate, &pick.environment).await?;
-    let all = candidates.len();
-    let judged: HashMap<Box<str>, Option<Found>> = match pick.predicate.trim() {
-        EVERYTHING => candidates.into_iter().map(|id| (id, None)).collect(),
-        predicate => {
-            let wanted = actions_of(engine, predicate, &pick.environment).await?;
-            candidates.into_iter().filter(|id| wanted.contains(id)).map(|id| (id, None)).collect()
-        }
-    };
-    let left_out = (all - judged.len()) as u64;
-    let mut reading = Reading { judged, names: Names::default() };
-    reading.read(engine, pick).await?;
-    reading.picked(ground, pick, source).await.map(|picked| Picked { left_out, ..picked })
-}
-
-/// The actions of which an event matches.
-async fn actions_of(engine: &Engine, predicate: &str, environment: &str) -> Result<HashSet<Box<str>>> {
-    let selector = Selector { environment: environment.to_owned(), ..Selector::new(predicate) };
-    let matching = engine.matching(&selector).await?;
-    let environment = quoted(environment);
-    let sql = format!("select seq, action_id from events where environment = {environment} and action_id is not null");
-    let mut rows = engine.sql_stream(&sql, all_rows()).await?;
-    let mut actions: HashSet<Box<str>> = HashSet::new();
-    while let Some(batch) = rows.next().await? {
-        let (seqs, ids) = (longs(&batch, 0)?, texts(&batch, 1)?);
-        for (seq, id) in seqs.into_iter().zip(ids.iter()) {
-            if let Some(id) = id
-                && matching.contains(seq)
-            {
-                actions.get_or_insert_with(id, |id| id.into());
-            }
-        }
-        if actions.len() > REVIEW_ITEMS {
-            return Err(Error::limit(format!(
-                "the condition picks more than {REVIEW_ITEMS} outputs; narrow it, or review them in parts"
-            )));
-        }
+    let mut reading = Reading::new(engine, pick).await?;
+    let rest = reading.read(engine, pick, Pass::Candidates).await?;
+    if rest > 0 {
+        // Whatever else happened to them: one of these events may be the one that they are called by.
+        reading.read(engine, pick, Pass::Rest).await?;
     }
-    Ok(actions)
+    let left_out = reading.narrow();
+    reading.picked(ground, pick, source).await.map(|picked| Picked { left_out, ..picked })
 }
 
 fn all_rows() -> Limits {
@@ -157,7 +125,8 @@ struct Found {
     is_proposal: bool,
     at: Micros,
     seq: i64,
-    amount: Option<i128>,
+    /// Hundredths.
+    amount: Option<i64>,
     /// Numbers of texts, as this and the next three.
     stratum: u32,
     currency: u32,
@@ -165,124 +134,235 @@ struct Found {
     area: u32,
 }
 
+/// An output is called by the event of the least rank.
+type Rank = (bool, Micros, i64);
+
 impl Found {
-    /// Whether an output is called by this event rather than by `other`.
-    fn is_before(&self, other: &Self) -> bool {
-        let rank = |found: &Self| (!found.is_proposal, found.at, found.seq);
-        rank(self) < rank(other)
+    fn rank(&self) -> Rank {
+        (!self.is_proposal, self.at, self.seq)
     }
+}
+
+/// An output while its events are read.
+#[derive(Debug)]
+struct Candidate {
+    action_id: Box<str>,
+    /// Whether it is judged: one of its events matches the predicate.
+    is_judged: bool,
+    found: Found,
+}
+
+/// Which events are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    /// Those that make an action one of the candidate's.
+    Candidates,
+    /// The others of these actions.
+    Rest,
 }
 
 /// The outputs while their events are read.
 struct Reading {
-    judged: HashMap<Box<str>, Option<Found>>,
+    /// The events that the candidate is picked by.
+    candidate: Matching,
+    /// Those that narrow it; none where nothing does.
+    predicate: Option<Matching>,
+    numbers: HashMap<Box<str>, u32>,
+    /// By their numbers.
+    candidates: Vec<Candidate>,
     names: Names,
 }
 
-impl Reading {
-    /// Reads the events of the judged actions.
-    async fn read(&mut self, engine: &Engine, pick: &Pick) -> Result<()> {
-        let stratum = pick.stratum_by.map_or("null", Column::name);
-        let environment = quoted(&pick.environment);
-        let sql = format!(
-            "select seq, occurred_at, event_type = 'action.proposed' as is_proposal, amount, action_id, \
-             cast({stratum} as varchar) as stratum, currency, workflow, permission_area from events \
-             where environment = {environment} and action_id is not null"
-        );
-        let mut rows = engine.sql_stream(&sql, all_rows()).await?;
-        while let Some(batch) = rows.next().await? {
-            self.add(&batch)?;
-        }
-        Ok(())
+/// One batch of events, by columns.
+struct Events {
+    seqs: Vec<i64>,
+    at: PrimitiveArray<TimestampMicrosecondType>,
+    is_proposal: BooleanArray,
+    amounts: PrimitiveArray<Decimal128Type>,
+    actions: StringViewArray,
+    /// Stratum, currency, workflow, area.
+    words: [StringViewArray; 4],
+}
+
+impl Events {
+    /// The columns of [`events_sql`].
+    fn new(batch: &RecordBatch) -> Result<Self> {
+        let wrong = || Error::internal("a column of outputs has another type");
+        Ok(Self {
+            seqs: longs(batch, 0)?,
+            at: batch.column(1).as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?.clone(),
+            is_proposal: batch.column(2).as_boolean_opt().ok_or_else(wrong)?.clone(),
+            amounts: batch.column(3).as_primitive_opt::<Decimal128Type>().ok_or_else(wrong)?.clone(),
+            actions: texts(batch, 4)?,
+            words: [texts(batch, 5)?, texts(batch, 6)?, texts(batch, 7)?, texts(batch, 8)?],
+        })
     }
 
-    fn add(&mut self, batch: &RecordBatch) -> Result<()> {
-        let wrong = || Error::internal("a column of outputs has another type");
-        let (seqs, ids) = (longs(batch, 0)?, texts(batch, 4)?);
-        let at = batch.column(1).as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(wrong)?;
-        let is_proposal = batch.column(2).as_boolean_opt().ok_or_else(wrong)?;
-        let amounts = batch.column(3).as_primitive_opt::<Decimal128Type>().ok_or_else(wrong)?;
-        let words = [5, 6, 7, 8].map(|column| texts(batch, column));
-        let [strata, currencies, workflows, areas] = words;
-        let (strata, currencies, workflows, areas) = (strata?, currencies?, workflows?, areas?);
-        for (row, id) in ids.iter().enumerate() {
-            let Some(id) = id else { continue };
-            let Some(known) = self.judged.get_mut(id) else { continue };
-            let mut found = Found {
-                is_proposal: is_proposal.is_valid(row) && is_proposal.value(row),
-                at: at.value(row),
-                seq: seqs[row],
-                amount: amounts.is_valid(row).then(|| amounts.value(row)),
-                stratum: 0,
-                currency: 0,
-                workflow: 0,
-                area: 0,
-            };
-            if known.as_ref().is_none_or(|known| found.is_before(known)) {
-                let mut number =
-                    |texts: &StringViewArray| self.names.number(texts.is_valid(row).then(|| texts.value(row)));
-                (found.stratum, found.currency) = (number(&strata), number(&currencies));
-                (found.workflow, found.area) = (number(&workflows), number(&areas));
-                *known = Some(found);
+    /// What the event of `row` says, its texts by the numbers of `names`.
+    fn found(&self, row: usize, names: &mut Names) -> Found {
+        let mut number = |texts: &StringViewArray| names.number(texts.is_valid(row).then(|| texts.value(row)));
+        let [stratum, currency, workflow, area] = self.words.each_ref().map(&mut number);
+        // Eighteen digits fit.
+        let amount = self.amounts.is_valid(row).then(|| i64::try_from(self.amounts.value(row)).ok()).flatten();
+        let (is_no_proposal, at, seq) = self.rank(row);
+        Found { is_proposal: !is_no_proposal, at, seq, amount, stratum, currency, workflow, area }
+    }
+
+    fn rank(&self, row: usize) -> Rank {
+        let is_proposal = self.is_proposal.is_valid(row) && self.is_proposal.value(row);
+        (!is_proposal, self.at.value(row), self.seqs[row])
+    }
+}
+
+/// The events of `environment` that `condition` picks.
+async fn matching(engine: &Engine, condition: &str, environment: &str) -> Result<Matching> {
+    let selector = Selector { environment: environment.to_owned(), ..Selector::new(condition) };
+    engine.matching(&selector).await
+}
+
+/// What is read of the events of actions.
+fn events_sql(pick: &Pick) -> String {
+    let (stratum, environment) = (pick.stratum_by.map_or("null", Column::name), literal(&pick.environment));
+    format!(
+        "select seq, occurred_at, event_type = 'action.proposed' as is_proposal, amount, action_id, \
+         cast({stratum} as varchar) as stratum, currency, workflow, permission_area from events \
+         where environment = {environment} and action_id is not null"
+    )
+}
+
+impl Reading {
+    /// Looks up which events match the conditions of `pick`.
+    async fn new(engine: &Engine, pick: &Pick) -> Result<Self> {
+        let candidate = matching(engine, &pick.candidate, &pick.environment).await?;
+        let predicate = match pick.predicate.trim() {
+            EVERYTHING => None,
+            predicate => Some(matching(engine, predicate, &pick.environment).await?),
+        };
+        Ok(Self { candidate, predicate, numbers: HashMap::new(), candidates: Vec::new(), names: Names::default() })
+    }
+
+    /// Reads the events of `pass`; gives the number of those that are not of it.
+    async fn read(&mut self, engine: &Engine, pick: &Pick, pass: Pass) -> Result<usize> {
+        let mut rows = engine.sql_stream(&events_sql(pick), all_rows()).await?;
+        let mut passed_over = 0;
+        while let Some(batch) = rows.next().await? {
+            passed_over += self.add(&Events::new(&batch)?, pass);
+            if self.candidates.len() > REVIEW_ITEMS {
+                return Err(Error::limit(format!(
+                    "the condition picks more than {REVIEW_ITEMS} outputs; narrow it, or review them in parts"
+                )));
             }
         }
-        Ok(())
+        Ok(passed_over)
+    }
+
+    /// Adds the events of `pass`; gives the number of the others.
+    fn add(&mut self, events: &Events, pass: Pass) -> usize {
+        let mut passed_over = 0;
+        for (row, id) in events.actions.iter().enumerate() {
+            let Some(id) = id else { continue };
+            let seq = events.seqs[row];
+            if self.candidate.contains(seq) != (pass == Pass::Candidates) {
+                passed_over += 1;
+                continue;
+            }
+            let is_judged = self.predicate.as_ref().is_none_or(|predicate| predicate.contains(seq));
+            match self.numbers.get(id).copied() {
+                Some(number) => {
+                    let known = &mut self.candidates[number as usize];
+                    known.is_judged |= is_judged;
+                    if events.rank(row) < known.found.rank() {
+                        known.found = events.found(row, &mut self.names);
+                    }
+                }
+                None if pass == Pass::Candidates => {
+                    self.numbers.insert(id.into(), self.candidates.len() as u32);
+                    let found = events.found(row, &mut self.names);
+                    self.candidates.push(Candidate { action_id: Box::default(), is_judged, found });
+                }
+                None => {}
+            }
+        }
+        passed_over
+    }
+
+    /// Keeps what is judged, under the ids of its actions; gives the number of the others.
+    fn narrow(&mut self) -> u64 {
+        for (id, number) in self.numbers.drain() {
+            self.candidates[number as usize].action_id = id;
+        }
+        let all = self.candidates.len();
+        self.candidates.retain(|candidate| candidate.is_judged);
+        (all - self.candidates.len()) as u64
     }
 
     /// The outputs with their leaf hashes; what is left out is not known here.
     async fn picked(self, ground: Ground<'_>, pick: &Pick, source: Source) -> Result<Picked> {
-        let Self { judged, names } = self;
-        let mut found: Vec<(Box<str>, Found)> =
-            judged.into_iter().filter_map(|(id, found)| Some((id, found?))).collect();
+        let Self { mut candidates, names, .. } = self;
         if pick.is_weighted {
-            check_amounts(&found)?;
+            check_amounts(&candidates)?;
         }
-        found.sort_unstable_by_key(|(_, found)| found.seq);
-        let seqs: Vec<i64> = found.iter().map(|(_, found)| found.seq).collect();
+        // Events come nearly in order, a file or a partition after the other: runs that this sort finds.
+        candidates.sort_by_key(|candidate| candidate.found.seq);
+        let seqs: Vec<i64> = candidates.iter().map(|candidate| candidate.found.seq).collect();
         let leaves = ground.leaves(&seqs, source).await?;
         let said = |number: fn(&Found) -> u32| -> BTreeSet<Option<String>> {
-            let numbers: BTreeSet<u32> = found.iter().map(|(_, found)| number(found)).collect();
+            let numbers: BTreeSet<u32> = candidates.iter().map(|candidate| number(&candidate.found)).collect();
             numbers.into_iter().map(|number| names.text(number).map(str::to_owned)).collect()
         };
         let (workflows, areas) = (said(|found| found.workflow), said(|found| found.area));
-        let mut named: Vec<(Leaf, Box<str>, Found)> =
-            leaves.into_iter().zip(found).map(|(leaf, (id, found))| (leaf, id, found)).collect();
-        // The order of the hashes is that of their hexadecimal digits: places in the frame are places here.
-        named.sort_unstable_by_key(|named| named.0);
-        let item = |(leaf, _, found): &(Leaf, Box<str>, Found)| Item {
-            id: hex(leaf),
-            stratum: match pick.stratum_by {
-                Some(_) => names.text(found.stratum).unwrap_or(UNSAID).to_owned(),
-                None => WHOLE.to_owned(),
-            },
-            weight: pick.is_weighted.then(|| weight(found)),
+        let order = in_order(&leaves);
+        let item = |place: &u32| {
+            let found = &candidates[*place as usize].found;
+            let weight = pick.is_weighted.then(|| weight(found));
+            LeafItem { leaf: leaves[*place as usize], stratum: found.stratum, weight }
         };
-        let frame = Frame::new(named.iter().map(item))?;
-        let outputs = named.into_iter().map(|(_, action_id, found)| Output { seq: found.seq, action_id }).collect();
+        let items: Vec<LeafItem> = order.iter().map(item).collect();
+        let stratum = |number: u32| match pick.stratum_by {
+            Some(_) => names.text(number).unwrap_or(UNSAID),
+            None => WHOLE,
+        };
+        // The order of the hashes is that of their hexadecimal digits: places in the frame are places here.
+        let frame = Frame::of_leaves(&items, stratum)?;
+        let output = |place: u32| {
+            let candidate = &mut candidates[place as usize];
+            Output { seq: candidate.found.seq, action_id: std::mem::take(&mut candidate.action_id) }
+        };
+        let outputs = order.into_iter().map(output).collect();
         Ok(Picked { frame, outputs, left_out: 0, workflows, areas })
     }
 }
 
+/// The places of `leaves` in the order of the hashes.
+fn in_order(leaves: &[Leaf]) -> Vec<u32> {
+    let head = |leaf: &Leaf| leaf.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    // By their beginnings, which lie beside the places; two that are alike are rare.
+    let mut order: Vec<(u64, u32)> = leaves.iter().map(head).zip(0..).collect();
+    order.sort_unstable_by(|(a, left), (b, right)| {
+        a.cmp(b).then_with(|| leaves[*left as usize].cmp(&leaves[*right as usize]))
+    });
+    order.into_iter().map(|(_, place)| place).collect()
+}
+
 /// The value at stake: that of a refund is as large as that of a charge.
 fn weight(found: &Found) -> u64 {
-    u64::try_from(found.amount.unwrap_or(0).unsigned_abs()).unwrap_or(u64::MAX)
+    found.amount.unwrap_or(0).unsigned_abs()
 }
 
 /// Refuses amounts that cannot be added to a value at stake.
-fn check_amounts(found: &[(Box<str>, Found)]) -> Result<()> {
-    let missing = found.iter().filter(|(_, found)| found.amount.is_none()).count();
+fn check_amounts(candidates: &[Candidate]) -> Result<()> {
+    let missing = candidates.iter().filter(|candidate| candidate.found.amount.is_none()).count();
     if missing > 0 {
         return Err(Error::invalid(format!(
-            "{missing} of {} outputs name no amount and would never be drawn by value; narrow them with --where \
+            "{missing} of {} outputs name no amount and would never be drawn by value; narrow them, where \
              \"amount is not null\", and review the others apart",
-            found.len()
+            candidates.len()
         )));
     }
-    let currencies: BTreeSet<u32> = found.iter().map(|(_, found)| found.currency).collect();
+    let currencies: BTreeSet<u32> = candidates.iter().map(|candidate| candidate.found.currency).collect();
     if currencies.len() > 1 {
         return Err(Error::invalid(format!(
-            "the outputs are in {} currencies, which cannot be added; narrow them to one, e.g. --where \"currency = \
-             'EUR'\"",
+            "the outputs are in {} currencies, which cannot be added; narrow them to one, e.g. where \"currency = 'EUR'\"",
             currencies.len()
         )));
     }
@@ -338,9 +418,20 @@ mod tests {
 
     #[test]
     fn an_output_is_called_by_its_first_proposal_else_by_its_first_event() {
-        assert!(found(true, 9, 9).is_before(&found(false, 1, 1)));
-        assert!(found(true, 1, 5).is_before(&found(true, 2, 4)) && found(false, 1, 4).is_before(&found(false, 1, 5)));
-        assert!(!found(false, 1, 1).is_before(&found(true, 9, 9)));
+        let is_before = |a: Found, b: Found| a.rank() < b.rank();
+        assert!(is_before(found(true, 9, 9), found(false, 1, 1)));
+        assert!(is_before(found(true, 1, 5), found(true, 2, 4)) && is_before(found(false, 1, 4), found(false, 1, 5)));
+        assert!(!is_before(found(false, 1, 1), found(true, 9, 9)));
+    }
+
+    #[test]
+    fn places_are_in_the_order_of_the_whole_hashes() {
+        let leaf = |head: u8, last: u8| {
+            let mut leaf = [head; 32];
+            leaf[31] = last;
+            leaf
+        };
+        assert_eq!(in_order(&[leaf(2, 9), leaf(1, 7), leaf(2, 3), leaf(0, 8)]), [3, 1, 2, 0]);
     }
 
     #[test]
@@ -355,11 +446,12 @@ mod tests {
 
     #[test]
     fn amounts_that_cannot_be_added_are_refused() {
-        let with = |amount: Option<i128>, currency: u32| {
-            (Box::<str>::from("a"), Found { amount, currency, ..found(true, 0, 0) })
+        let with = |amount: Option<i64>, currency: u32| {
+            let found = Found { amount, currency, ..found(true, 0, 0) };
+            Candidate { action_id: "a".into(), is_judged: true, found }
         };
         assert!(check_amounts(&[with(Some(5), 1), with(Some(-7), 1)]).is_ok());
-        assert_eq!(weight(&with(Some(-7), 1).1), 7);
+        assert_eq!(weight(&with(Some(-7), 1).found), 7);
         assert!(check_amounts(&[with(Some(5), 1), with(None, 1)]).unwrap_err().to_string().contains("1 of 2"));
         assert!(check_amounts(&[with(Some(5), 1), with(Some(5), 2)]).unwrap_err().to_string().contains("currencies"));
     }

@@ -42,7 +42,7 @@ fn among(rules: &[Row], workflow: &str, areas: &BTreeSet<Option<String>>) -> Res
     match named.iter().collect::<Vec<_>>().as_slice() {
         [one] => Ok((**one).to_owned()),
         several => Err(Error::invalid(format!(
-            "the outputs are in areas of different owners, {}; review the areas apart, e.g. with --where \
+            "the outputs are in areas of different owners, {}; review the areas apart, e.g. where \
              \"permission_area = '…'\"",
             several.iter().map(|name| **name).collect::<Vec<_>>().join(", ")
         ))),

@@ -14,7 +14,7 @@ use crate::blast::State;
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::incident::record::Record;
-use crate::incident::steps::{Mark, Seen};
+use crate::incident::steps::{Mark, OF_AGENTS, Seen};
 use crate::incident::{Scoped, scope};
 use crate::query::answer::Limits;
 use crate::query::engine::Engine;
@@ -137,8 +137,8 @@ fn frozen(record: &Record) -> Condition {
             Condition::new("scope_frozen", true, words, Some(scope.seq))
         }
         None => {
-            let words =
-                format!("the scope of {id} is not frozen; freeze it with `probity incident scope --incident {id}`");
+            let way = format!("`probity incident scope --incident {id}` or POST /v1/incidents/{id}/scope");
+            let words = format!("the scope of {id} is not frozen; freeze it with {way}");
             Condition::new("scope_frozen", false, words, None)
         }
     }
@@ -149,8 +149,7 @@ fn residual(record: &Record, scoped: Option<&Scoped>, owner: &str) -> Condition 
     let condition = |is_met, words: String, seq| Condition::new("residual", is_met, words, seq);
     let id = &record.incident_id;
     let Some(scoped) = scoped else {
-        let words =
-            format!("nothing says what picks the bad actions; give it with `probity incident update {id} --where`");
+        let words = format!("nothing says what picks the bad actions of {id}; update it with a condition, its `where`");
         return condition(false, words, None);
     };
     let left = [
@@ -175,8 +174,8 @@ fn residual(record: &Record, scoped: Option<&Scoped>, owner: &str) -> Condition 
         Some(note) => condition(true, format!("{left}; accepted by the owner, {owner}"), Some(note.seq)),
         None => {
             let words = format!(
-                "{left}; roll them back, or let the owner accept them: `probity incident update {id} --step \
-                 {ACCEPTED_UNDER} --note \"accepted: …\" --by {owner}`"
+                "{left}; roll them back, or let the owner, {owner}, accept them by a note to step {ACCEPTED_UNDER} of \
+                 {id}, e.g. \"accepted: …\""
             );
             condition(false, words, None)
         }
@@ -232,7 +231,7 @@ fn independent(scoped: Option<&Scoped>, authors: &BTreeMap<String, Option<i64>>,
 async fn authors(engine: &Engine, record: &Record) -> Result<BTreeMap<String, Option<i64>>> {
     let sql = format!(
         "select seq, actor_id, workflow from events where event_type = 'config.changed' and environment = 'production' \
-         and actor_id is not null and occurred_at >= timestamp '{}' order by seq",
+         and actor_id is not null and occurred_at >= timestamp '{}' and {OF_AGENTS} order by seq",
         rfc3339(record.since())
     );
     let mut authors = BTreeMap::new();

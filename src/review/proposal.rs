@@ -214,7 +214,7 @@ fn allot(plan: &mut Plan, proposal: &Proposal, strata: &[(String, u64)]) -> Resu
     drop(tried);
     if proposal.most_items.is_some() && plan.procedure == Procedure::Fixed {
         return Err(Error::invalid(
-            "--most is given for a fixed plan, whose size follows from its claim; say --errors instead",
+            "a bound of items is given for a fixed plan, whose size follows from its claim; say the errors instead",
         ));
     }
     plan.most_items = proposal.most_items.unwrap_or(allocation.most_items);
@@ -229,10 +229,10 @@ fn workflow_of(found: &BTreeSet<Option<String>>, asked: Option<&str>) -> Result<
         (Some(workflow), None) => Ok(workflow.to_owned()),
         (Some(workflow), Some(asked)) if workflow == asked => Ok(workflow.to_owned()),
         (Some(workflow), Some(asked)) => Err(Error::invalid(format!(
-            "the outputs are of workflow `{workflow}`, not of `{asked}`; let --candidate pick others"
+            "the outputs are of workflow `{workflow}`, not of `{asked}`; let the candidate pick others"
         ))),
         (None, _) => Err(Error::invalid(format!(
-            "the outputs are of {} workflows, {}; review one workflow at a time, e.g. with --where \"workflow = '…'\"",
+            "the outputs are of {} workflows, {}; review one workflow at a time, e.g. where \"workflow = '…'\"",
             names.len(),
             names.join(", ")
         ))),
@@ -252,8 +252,7 @@ fn check_apart<'a>(planted: impl Iterator<Item = &'a str>, frame: &Frame) -> Res
     match planted.filter(|id| frame.place(id).is_some()).count() {
         0 => Ok(()),
         judged => Err(Error::invalid(format!(
-            "{judged} of the outputs to plant are in the frame itself; let --planted-where pick others, which are known \
-             to be wrong"
+            "{judged} of the outputs to plant are in the frame itself; plant others, which are known to be wrong"
         ))),
     }
 }
@@ -261,7 +260,7 @@ fn check_apart<'a>(planted: impl Iterator<Item = &'a str>, frame: &Frame) -> Res
 fn check_incident(incident: &incident::record::Record, workflow: &str) -> Result<()> {
     match &incident.workflow {
         Some(own) if own != workflow => Err(Error::invalid(format!(
-            "incident {} is about workflow `{own}`, the outputs are of `{workflow}`; let --candidate pick those of the \
+            "incident {} is about workflow `{own}`, the outputs are of `{workflow}`; let the candidate pick those of the \
              fix",
             incident.incident_id
         ))),

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::event::parse;
 use crate::query::answer::Limits;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, rows, text};
+use crate::query::objects::{Row, literal, rows, text};
 
 /// The events of a review.
 pub const PLANNED: &str = "review.planned";
@@ -211,7 +211,7 @@ const STATEMENTS: &str = "
 /// # Errors
 /// When the query fails; Damaged when an event cannot be understood.
 pub async fn list(engine: &Engine) -> Result<Vec<Review>> {
-    let types = [PLANNED, DRAWN, DECIDED, RESUMED].map(quoted).join(", ");
+    let types = [PLANNED, DRAWN, DECIDED, RESUMED].map(literal).join(", ");
     let mut known: BTreeMap<String, Vec<Event>> = BTreeMap::new();
     for event in events(engine, &format!("{STATEMENTS} and event_type in ({types}) order by seq")).await? {
         known.entry(event.review_id.clone()).or_default().push(event);
@@ -227,19 +227,16 @@ pub async fn list(engine: &Engine) -> Result<Vec<Review>> {
 /// # Errors
 /// NotFound when there is none; Damaged when an event cannot be understood.
 pub async fn one(engine: &Engine, id: &str) -> Result<Review> {
-    let sql = format!("{STATEMENTS} and review_id = {} order by seq", quoted(id));
+    let sql = format!("{STATEMENTS} and review_id = {} order by seq", literal(id));
     let review = Review::of(&events(engine, &sql).await?)?;
-    review.ok_or_else(|| Error::not_found(format!("there is no review `{id}`; `probity review list` names all")))
+    review.ok_or_else(|| {
+        Error::not_found(format!("there is no review `{id}`; `probity review list` or GET /v1/reviews names all"))
+    })
 }
 
 async fn events(engine: &Engine, sql: &str) -> Result<Vec<Event>> {
     let all = Limits { rows: usize::MAX, ..Limits::default() };
     Ok(rows(&engine.sql(sql, all).await?)?.iter().map(Event::of).collect())
-}
-
-/// `text` as a literal.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Text of a row's column; none where it is null or empty.
@@ -389,11 +386,14 @@ pub fn is_end(decision: Decision) -> bool {
 /// The attempt that the next plan of `workflow` for `purpose` is, and the decision since which attempts are counted.
 ///
 /// Those by cadence and those before re-enabling are counted apart: an easy look at a sample must not make the
-/// attempts of a paused workflow begin anew.
+/// attempts of a paused workflow begin anew. Neither does an ENABLE that resumed nothing, since marks came while it was
+/// signed.
 pub fn next_attempt(reviews: &[Review], workflow: &str, purpose: Purpose) -> (u32, Option<i64>) {
     let own = || reviews.iter().filter(|r| r.workflow == workflow && r.planned.what.purpose == purpose);
     let is_enabled = |stated: &&Stated<Decided>| stated.what.status.decision == Decision::Enable;
-    let since = own().flat_map(|review| &review.decided).filter(is_enabled).map(|stated| stated.seq).max();
+    let is_in_force = |review: &&Review| purpose == Purpose::Cadence || review.resumed.is_some();
+    let enabled = own().filter(is_in_force).flat_map(|review| &review.decided).filter(is_enabled);
+    let since = enabled.map(|stated| stated.seq).max();
     let before = own().filter(|review| since.is_none_or(|seq| review.planned.seq > seq)).count();
     (u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1), since)
 }
@@ -434,6 +434,10 @@ pub(super) mod testing {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::plan::testing::frame;
+    use super::super::sample::{Given, Sample};
     use super::testing::{event, planned};
     use super::*;
 
@@ -472,5 +476,28 @@ mod tests {
         assert_eq!(next_attempt(&reviews, "w", Purpose::ReEnable), (3, None));
         assert_eq!(next_attempt(&reviews, "w", Purpose::Cadence), (2, None));
         assert_eq!(next_attempt(&reviews, "v", Purpose::ReEnable), (1, None));
+    }
+
+    #[test]
+    fn attempts_begin_anew_after_an_enable_that_resumed_the_workflow() {
+        let given = Given { frame: frame(&[("all", 10)]), planted: BTreeSet::new(), without_evidence: BTreeMap::new() };
+        let plan = plan_event(1, "a");
+        let review = Review::of(std::slice::from_ref(&plan)).unwrap().unwrap();
+        let status = Sample::of(&review, given, 100).unwrap().status(&review).unwrap();
+        let status = Status { decision: Decision::Enable, ..status };
+        let basis = Basis { size: 2, marks: 0, marks_sha256: String::new() };
+        let decided =
+            Decided { status, owner: "olga".to_owned(), basis, planted: Vec::new(), preconditions: Vec::new() };
+        let decided = event(4, DECIDED, &serde_json::to_value(decided).unwrap());
+        let mut events = vec![plan, decided];
+        let after = |events: &[Event]| {
+            let mut reviews = vec![Review::of(events).unwrap().unwrap()];
+            let as_enabled = next_attempt(&reviews, "w", Purpose::ReEnable);
+            reviews[0].planned.what.purpose = Purpose::Cadence;
+            (as_enabled, next_attempt(&reviews, "w", Purpose::Cadence))
+        };
+        assert_eq!(after(&events), ((2, None), (1, Some(4))));
+        events.push(event(5, RESUMED, &json!({})));
+        assert_eq!(after(&events), ((1, Some(4)), (1, Some(4))));
     }
 }

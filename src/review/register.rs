@@ -66,7 +66,7 @@ pub async fn draw(store: &Store, account: Account, revealed: &[Entropy], by: &st
     let drawn = Drawn { seed, seed_hash, class, items: 0, order_hash: String::new() };
     let stated = |drawn: Drawn, (seq, at): (i64, Micros)| Stated { seq, at, by: by.to_owned(), what: drawn };
     // The order follows from the seed; its event names it.
-    let account = account.drawn(stated(drawn.clone(), (i64::MAX, 0)))?;
+    let account = account.ordered(stated(drawn.clone(), (i64::MAX, 0)))?;
     let sample = account.sample()?;
     let (items, order_hash) = (sample.order.places().len() as u64, sample.order.hash(&sample.given.frame));
     let drawn = Drawn { items, order_hash, ..drawn };
@@ -140,7 +140,8 @@ pub async fn mark(store: &Store, account: &Account, markings: &[Marking], by: &s
 fn check_open(review: &Review) -> Result<()> {
     let id = &review.review_id;
     if review.drawn.is_none() {
-        return Err(conflict(format!("nothing of `{id}` is drawn yet; draw with `probity review draw {id}`")));
+        let way = format!("`probity review draw {id}` or POST /v1/reviews/{id}/draw");
+        return Err(conflict(format!("nothing of `{id}` is drawn yet; draw with {way}")));
     }
     match review.last().filter(|last| is_end(last.what.status.decision)) {
         Some(end) => Err(conflict(format!(
@@ -161,10 +162,9 @@ fn checked(account: &Account, marking: &Marking, by: &str) -> Result<Marking> {
     marking.mark.check()?;
     let reviewer = marking.reviewer.clone().unwrap_or_else(|| by.to_owned());
     if !plan.reviewers.contains(&reviewer) {
-        return Err(Error::invalid(format!(
-            "{reviewer} is no reviewer of this review; the plan names {}",
-            plan.reviewers.join(", ")
-        )));
+        let named = plan.reviewers.join(", ");
+        let words = format!("{reviewer} is no reviewer of this review; the plan names {named}");
+        return Err(Error::new(ErrorKind::Denied, words));
     }
     if marking.mark.wrong_amount.is_some() && plan.claim.of != Measure::Value {
         return Err(Error::invalid("a wrong amount is for claims by value; this one counts items, leave it out"));

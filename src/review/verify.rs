@@ -56,6 +56,7 @@ fn attempt_of(reviews: Vec<Review>, review: &Review) -> u32 {
     let seq = review.planned.seq;
     let before = |mut other: Review| {
         other.decided.retain(|stated| stated.seq < seq);
+        other.resumed = other.resumed.filter(|stated| stated.seq < seq);
         (other.planned.seq < seq).then_some(other)
     };
     let before: Vec<Review> = reviews.into_iter().filter_map(before).collect();

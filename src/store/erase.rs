@@ -274,11 +274,19 @@ impl Store {
         Ok(listed)
     }
 
-    /// Deletes a data file with its index.
+    /// Deletes a data file with its index and its touches.
     pub(super) async fn delete_data_file(&self, path: &Path) -> Result<()> {
-        // The index may be missing; it is of no use without its file.
+        self.delete_beside(path).await;
+        object::delete(&self.location.objects, path).await?;
+        // Whoever saw the file a moment ago may have made its touches since.
+        let _ = self.location.objects.delete(&self.indexes.touches_path(path)).await;
+        Ok(())
+    }
+
+    /// Deletes what lies beside a data file. It may be missing; it is of no use without its file.
+    pub(super) async fn delete_beside(&self, path: &Path) {
         let _ = self.location.objects.delete(&self.indexes.path_of(path)).await;
-        object::delete(&self.location.objects, path).await
+        let _ = self.location.objects.delete(&self.indexes.touches_path(path)).await;
     }
 }
 

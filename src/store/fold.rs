@@ -15,6 +15,7 @@ use super::object::object_error;
 use super::parquet::{self, Effort};
 use super::snapshot::DataFile;
 use super::table::{Committed, TableState};
+use super::touches;
 use crate::clock::SECOND;
 use crate::error::{Error, Result};
 use crate::event::batch::bytes_of;
@@ -147,9 +148,10 @@ impl Store {
         let (seq, occurred_at, recorded_at) =
             (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
         let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-        let encoded =
-            tokio::task::spawn_blocking(move || Ok((parquet::encode(&batches, effort)?, index::encode(&batches))));
-        let (bytes, index): (Bytes, _) =
+        let encoded = tokio::task::spawn_blocking(move || -> Result<_> {
+            Ok((parquet::encode(&batches, effort)?, index::encode(&batches), touches::encode(&batches)))
+        });
+        let (bytes, index, touches): (Bytes, _, _) =
             encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
         let path = self.paths.data_file(month, seq.0, seq.1, &self.clock.id());
         let length = bytes.len() as u64;
@@ -162,9 +164,10 @@ impl Store {
                 _ => return Err(object_error("write", &path, e)),
             },
         }
-        if let Some(index) = index {
-            let at = self.indexes.path_of(&path);
-            self.location.objects.put(&at, index.into()).await.map_err(|e| object_error("write", &at, e))?;
+        for (at, beside) in [(self.indexes.path_of(&path), index), (self.indexes.touches_path(&path), touches)] {
+            if let Some(bytes) = beside {
+                self.location.objects.put(&at, bytes.into()).await.map_err(|e| object_error("write", &at, e))?;
+            }
         }
         Ok(DataFile { path, bytes: length, rows, month: month.to_owned(), seq, occurred_at, recorded_at })
     }
@@ -177,7 +180,7 @@ impl Store {
             let is_named = now.files.iter().any(|named| named.path == file.path) || removed.contains_key(&file.path);
             if !is_named {
                 let _ = self.location.objects.delete(&file.path).await;
-                let _ = self.location.objects.delete(&self.indexes.path_of(&file.path)).await;
+                self.delete_beside(&file.path).await;
             }
         }
     }

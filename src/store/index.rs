@@ -23,6 +23,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::snapshot::DataFile;
+use super::touches;
 use crate::event::Column;
 use crate::limits::PAGE_ROWS;
 
@@ -42,6 +43,8 @@ const READ_AHEAD: usize = 32;
 pub struct Indexes {
     folder: Path,
     directories: Arc<Mutex<HashMap<Path, Arc<Directory>>>>,
+    /// Touches of data files that were read before.
+    pub(super) touches: touches::Kept,
 }
 
 /// Where the entries of a key are found.
@@ -175,12 +178,17 @@ impl Directory {
 impl Indexes {
     /// The indexes in `folder`.
     pub fn new(folder: Path) -> Self {
-        Self { folder, directories: Arc::default() }
+        Self { folder, directories: Arc::default(), touches: touches::Kept::default() }
     }
 
     /// Where the index of the data file at `path` is.
     pub fn path_of(&self, path: &Path) -> Path {
-        self.folder.clone().join(format!("{}.idx", path.filename().unwrap_or_default()))
+        self.beside(path, "idx")
+    }
+
+    /// Where what is made of the data file at `path` is, by how its name ends.
+    pub(super) fn beside(&self, path: &Path, ending: &str) -> Path {
+        self.folder.clone().join(format!("{}.{ending}", path.filename().unwrap_or_default()))
     }
 
     /// For each of `files`, the pages that may hold one of `values` in `column`, ascending; none where no index

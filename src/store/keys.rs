@@ -12,12 +12,15 @@
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind as Io, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use super::Store;
+use super::handovers::Handed;
 use super::object::Location;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ledger::hash::hex;
-use crate::ledger::note::Signer;
+use crate::ledger::note::{Kind, Signer};
 
 /// Where the key of `tenant` lies in a local store.
 pub fn path_of(location: &Location, tenant: &str) -> Option<PathBuf> {
@@ -41,6 +44,38 @@ pub fn load(location: &Location, tenant: &str, file: Option<&Path>) -> Result<Op
         Err(e) => return Err(Error::not_found(format!("cannot read the key {}", path.display())).because(e)),
     };
     parsed(&path, &text).map(Some)
+}
+
+/// Opens the evidence of `tenant`, signing with its key: from `file` where that is named, else from a local store.
+///
+/// # Errors
+/// NotFound when there is no such evidence; as [`load`].
+pub async fn open_store(location: Location, tenant: &str, file: Option<&Path>, clock: Clock) -> Result<Store> {
+    let store = Store::open(location.clone(), tenant, clock).await?;
+    // A process that cannot read the key appends and folds unsigned; whoever has it signs later.
+    let Some(mut signer) = load(&location, tenant, file)? else { return Ok(store) };
+    if let Some(file) = file_of(&location, tenant, file)
+        && let Some(next) = handed_over(&store, &file).await?
+    {
+        signer = next;
+    }
+    Ok(store.signed_by(Arc::new(signer)))
+}
+
+/// Finishes a rotation that was cut off: the key beside the one in `file`, if the log was handed over to it.
+async fn handed_over(store: &Store, file: &Path) -> Result<Option<Signer>> {
+    let staged = next_of(file);
+    if !staged.exists() {
+        return Ok(None);
+    }
+    // Where it is gone by now, or not to be read here, somebody else is at it.
+    let Ok(next) = read(&staged) else { return Ok(None) };
+    let is_its = |handed: Handed| handed.handover.new == next.verifier(Kind::Ed25519);
+    if !store.handovers().await?.pop().is_some_and(is_its) {
+        return Ok(None);
+    }
+    promote(file)?;
+    Ok(Some(next))
 }
 
 /// The key in `file`.

@@ -168,7 +168,8 @@ impl Log {
         }
         let full = Tile { width: TILE_WIDTH as u16, ..tile };
         let bytes = self.get(&self.paths.tile(full)).await?;
-        Ok(bytes.filter(|bytes| bytes.len() == TILE_WIDTH * HASH_BYTES).map(|bytes| bytes.slice(..wanted)))
+        let bytes = bytes.filter(|bytes| bytes.len() == TILE_WIDTH * HASH_BYTES && wanted <= bytes.len());
+        Ok(bytes.map(|bytes| bytes.slice(..wanted)))
     }
 
     /// The edge of the tree of `size` leaves, as the tiles tell it; none where one lacks or has another length.

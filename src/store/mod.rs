@@ -5,6 +5,8 @@
 //! repeat; every [`Snapshot`] is one prefix. This room knows nothing of SQL, nor of where events come from.
 
 pub mod compact;
+pub mod condition;
+pub mod content;
 pub mod cosign;
 pub mod durable;
 pub mod erase;
@@ -25,6 +27,7 @@ pub mod removals;
 pub mod retire;
 pub mod snapshot;
 pub mod table;
+pub mod touches;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -165,6 +168,11 @@ impl Store {
     /// The time and randomness of this store.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Where its objects are.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// URL of the store.

@@ -4,6 +4,9 @@
 //! page statistics and bloom filters on the columns that people look up. Invariant: no statistic in a footer
 //! repeats a sealed value.
 
+mod lookup;
+mod placed;
+
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -35,6 +38,8 @@ use crate::event::Column;
 use crate::event::batch::null_column;
 use crate::event::columns::{COLUMNS, Kind, stored_schema};
 use crate::limits::{PAGE_ROWS, ROW_GROUP_ROWS};
+pub use lookup::looked_up;
+pub use placed::placed;
 
 /// How hard to compress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -189,14 +194,7 @@ pub async fn scan(
     columns: &[Column],
     filter: Option<RowsWith>,
 ) -> Result<BoxStream<'static, Result<RecordBatch>>> {
-    let path = file.path.clone();
-    let unreadable = move |e: ParquetError| match missing(&e) {
-        true => Error::new(
-            ErrorKind::NotFound,
-            format!("data file {path} is gone: it was replaced by a compaction or deleted"),
-        ),
-        false => Error::unavailable(format!("cannot read data file {path}")).because(e),
-    };
+    let unreadable = unreadable(file.path.clone());
     let mut builder = pruned(objects, file, filter.as_ref()).await.map_err(&unreadable)?;
     let schema = builder.parquet_schema();
     let projection = ProjectionMask::columns(schema, columns.iter().map(|c| c.name()));
@@ -216,6 +214,16 @@ pub async fn scan(
 pub async fn matching(objects: &Arc<dyn ObjectStore>, file: &DataFile, filter: &RowsWith) -> Result<Vec<RecordBatch>> {
     let rows = scan(objects, file, &Column::all(), Some(filter.clone())).await?;
     rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0)).try_collect().await
+}
+
+fn unreadable(path: Path) -> impl Fn(ParquetError) -> Error + Send + 'static {
+    move |e| match missing(&e) {
+        true => Error::new(
+            ErrorKind::NotFound,
+            format!("data file {path} is gone: it was replaced by a compaction or deleted"),
+        ),
+        false => Error::unavailable(format!("cannot read data file {path}")).because(e),
+    }
 }
 
 /// A reader of the row groups, and of the pages in them, that may hold what `filter` lets through.

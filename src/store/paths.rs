@@ -7,6 +7,7 @@
 //!   projection/<id>.parquet                     folded actions, made from the evidence, rebuildable
 //!   projection/actions-<covers, 20 digits>.json which of them stand for the first events
 //!   index/<data file>.idx                       where a data file tells of a key, rebuildable
+//!   index/<data file>.touches                   what its events write and read, in numbers, rebuildable
 //!   log/checkpoint                              a hint to the newest signed checkpoint
 //!   log/checkpoints/<size, 20 digits>           every signed checkpoint, never overwritten
 //!   log/cosignatures/<size, 20 digits>/<key id, 8 hex>  what a witness added to it, one signature line
@@ -15,6 +16,7 @@
 //!   log/retired/<month>/<seq, 20 digits>        the rows of a deleted month, named by the event that says so
 //!   erasures/<id>.json                          an erasure that is under way, gone when it is done
 //!   quarantine/<recorded_at>-<id>.ndjson        refused input, raw bytes and reason
+//!   access/<id>.json                            who a token names and what it admits to; of its secret the hash
 //! ```
 
 use object_store::path::Path;
@@ -22,6 +24,7 @@ use object_store::path::Path;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::ledger::tile::{TILE_WIDTH, Tile};
+use crate::limits::TENANT_BYTES;
 
 /// The paths of one tenant.
 #[derive(Debug, Clone)]
@@ -36,9 +39,9 @@ impl Paths {
     /// When the tenant's name is no plain directory name.
     pub fn new(base: &Path, tenant: &str) -> Result<Self> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        if tenant.is_empty() || tenant.len() > 64 || !tenant.chars().all(is_plain) {
+        if tenant.is_empty() || tenant.len() > TENANT_BYTES || !tenant.chars().all(is_plain) {
             return Err(Error::invalid(format!(
-                "tenant `{tenant}` is no plain name; use at most 64 letters, digits, - and _"
+                "tenant `{tenant}` is no plain name; use at most {TENANT_BYTES} letters, digits, - and _"
             )));
         }
         Ok(Self { root: base.clone().join("tenants").join(tenant) })
@@ -47,6 +50,26 @@ impl Paths {
     /// Everything of the tenant.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The tenant.
+    pub fn tenant(&self) -> &str {
+        self.root.filename().unwrap_or_default()
+    }
+
+    /// Grants of access.
+    pub fn access(&self) -> Path {
+        self.root.clone().join("access")
+    }
+
+    /// The grant of the token with this id.
+    pub fn grant(&self, id: &str) -> Path {
+        self.access().join(format!("{id}.json"))
+    }
+
+    /// The id of the token whose grant is at `path`, if it is one.
+    pub fn grant_id(path: &Path) -> Option<&str> {
+        path.filename()?.strip_suffix(".json")
     }
 
     /// The Delta table.

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Store;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::limits::QUARANTINE_DAYS;
 
 /// Why a record was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// It does not parse or validate.
@@ -53,6 +53,30 @@ pub struct Refused {
     /// UTC day of `occurred_at`, as far as it could be read.
     #[serde(skip)]
     pub day: Option<String>,
+}
+
+/// What is told of a refused record; its bytes stay in the quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Told {
+    /// When it was received, RFC 3339.
+    pub received_at: String,
+    /// Of which sort the refusal is.
+    pub refusal: Refusal,
+    /// What is wrong.
+    pub reason: String,
+    /// Name of the file it came from.
+    pub file: String,
+    /// Line, or row of a table, 1-based.
+    pub line: u64,
+}
+
+/// What the quarantine holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusals {
+    /// Objects in it, each with the refusals of one batch.
+    pub objects: usize,
+    /// The refusals that came last, the newest batch first.
+    pub newest: Vec<Told>,
 }
 
 /// Raw bytes, as text where they are text.
@@ -149,6 +173,26 @@ impl Store {
         Ok(erased)
     }
 
+    /// The refusals that came last, at most so many, without the records that were refused.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn newest_refusals(&self, most: usize) -> Result<Refusals> {
+        let mut paths = self.quarantined().await?;
+        paths.sort_by_key(|path| std::cmp::Reverse(Paths::quarantine_time(path)));
+        let mut newest = Vec::new();
+        for path in &paths {
+            if newest.len() >= most {
+                break;
+            }
+            let Some(bytes) = object::get(&self.location.objects, path).await? else { continue };
+            let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            newest.extend(lines.filter_map(|line| serde_json::from_slice::<Told>(line).ok()));
+        }
+        newest.truncate(most);
+        Ok(Refusals { objects: paths.len(), newest })
+    }
+
     async fn quarantined(&self) -> Result<Vec<Path>> {
         let listed = object::list(&self.location.objects, &self.paths.quarantine()).await?;
         Ok(listed.into_iter().map(|meta| meta.location).collect())
@@ -240,7 +284,37 @@ struct Line<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::object::Location;
     use super::*;
+    use crate::clock::Clock;
+
+    fn refused(line: u64) -> Refused {
+        Refused {
+            refusal: Refusal::Rejected,
+            reason: "no `event_id`".to_owned(),
+            file: "a.ndjson".to_owned(),
+            line,
+            raw_bytes: 6,
+            raw_sha256: String::new(),
+            raw: Raw::of(b"secret"),
+            source: None,
+            day: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn the_newest_refusals_are_told_without_the_records() {
+        let store = Store::create(Location::memory(), "default", Clock::simulated(DAY, 7)).await.unwrap();
+        store.quarantine(&[refused(1), refused(2)]).await.unwrap();
+        store.clock().set(2 * DAY);
+        store.quarantine(&[refused(3)]).await.unwrap();
+        let found = store.newest_refusals(2).await.unwrap();
+        assert_eq!(found.objects, 2);
+        assert_eq!(found.newest.iter().map(|told| told.line).collect::<Vec<_>>(), [3, 1]);
+        assert_eq!(found.newest[0].received_at, rfc3339(2 * DAY));
+        assert!(!format!("{found:?}").contains("secret"));
+        assert!(store.newest_refusals(0).await.unwrap().newest.is_empty());
+    }
 
     #[test]
     fn texts_are_found_in_every_spelling() {

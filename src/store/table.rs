@@ -142,11 +142,16 @@ impl Table {
     /// # Errors
     /// When there is no such version.
     pub async fn at_version(&self, version: i64) -> Result<TableState> {
-        let no_such =
-            || Error::not_found(format!("the table has no version {version}; leave --as-of out to see the newest"));
+        let no_such = || {
+            Error::not_found(format!("the table has no version {version}; leave the as-of point out to see the newest"))
+        };
         let mut delta = DeltaTable::new(self.log.clone());
         let number = u64::try_from(version).map_err(|_| no_such())?;
-        delta.load_version(number).await.map_err(|e| no_such().because(e))?;
+        if let Err(e) = delta.load_version(number).await {
+            // That it is not there yet is no failure to be told of.
+            let newest = self.open().await?.map_or(-1, |state| state.version);
+            return Err(if version > newest { no_such() } else { no_such().because(e) });
+        }
         self.state(delta).await
     }
 

@@ -1,4 +1,4 @@
-"""Compares queries/{metrics,controls,governance}/*.sql with the oracle on random logs.
+"""Compares queries/{metrics,controls,governance,review}/*.sql with the oracle on random logs.
 
 Needs `pip install datafusion pyarrow`. Registers the table `evidence`, the views (each as a table, behind
 those that it needs) and stand-ins for the SQL functions that call the oracle's formulas; stands in for the
@@ -25,6 +25,7 @@ import controls_oracle
 import fold
 import governance_oracle
 import metrics_oracle
+import review_oracle
 import scopes
 import sql_functions
 import tables_oracle
@@ -41,7 +42,7 @@ TYPES = {
 }
 PARAMETER_TYPES = {"utf8": pa.string(), "int64": pa.int64(), "float64": pa.float64(), "timestamp": INSTANT}
 ORACLES = {"metrics": metrics_oracle.METRICS, "controls": controls_oracle.CONTROLS,
-           "governance": governance_oracle.TABLES + tables_oracle.TABLES}
+           "governance": governance_oracle.TABLES + tables_oracle.TABLES, "review": review_oracle.TABLES}
 
 
 # ---- the engine's side ------------------------------------------------------------------------

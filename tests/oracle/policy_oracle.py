@@ -81,6 +81,10 @@ def parse(document):
         number = table.get("above", table.get("below"))
         add("incident_rule", name=table["name"], workflow=table.get("workflow"), words=table["metric"],
             number=float(number), days=table.get("window_days"))
+    for table in text.get("deadline", []):
+        hours = table["hours"] if "hours" in table else table["days"] * 24
+        add("deadline", name=table["class"], principal=table["notify"], hours=float(hours),
+            words=f"{table['article']}: {table['asks']}")
     return rules
 
 

@@ -62,6 +62,8 @@ def random_log(rng):
         events.append(random_event(rng, instants, records, f"a{rng.choice((3, 15, 90)) * rng.random():.0f}"))
     for action in range(rng.choice((0, 3, 8, 30, 30, 250))):
         events += random_life(rng, instants, records, f"life{action}")
+    for review in range(rng.choice((0, 1, 4))):
+        events += random_review(rng, instants, f"rev{review}")
     for version in range(rng.choice((0, 0, 1, 2, 4))):
         events.append(random_policy_event(rng, instants, f"v{version}"))
     rng.shuffle(events)
@@ -226,6 +228,48 @@ def random_life(rng, instants, records, action_id):
     return [{**event, "batch_id": batch} for event in events]
 
 
+# ---- sample reviews ---------------------------------------------------------------------------
+
+
+def random_review(rng, instants, review_id):
+    """What the engine states of a review, in any order; some of it is made up by somebody else."""
+    events = []
+    few = rng.sample(instants, min(len(instants), rng.choice((1, 3, 9))))
+    items = [f"i{k}" for k in range(rng.choice((2, 6, 40)))]
+
+    def add(kind, extra, **columns):
+        event = {"source": rng.choice(("probity",) * 12 + ("s1",)), "event_type": kind, "environment": "production",
+                 "occurred_at": rng.choice(few), "review_id": review_id, "actor_kind": "human", "workflow": "w1",
+                 "extra": json.dumps(extra)}
+        facts(rng, event, 0.9, "actor_id")
+        facts(rng, event, 0.5, "permission_area")
+        events.append({**event, **columns})
+
+    for _ in range(rng.choice((0, 1, 1, 1, 2))):
+        plan = {"attempt": rng.randint(1, 3), "claim": {"below": rng.choice(("5%", "1/10"))}, "frame": {"items": len(items)}}
+        add("review.planned", {"purpose": rng.choice(("re_enable", "cadence")), "plan": plan})
+    for _ in range(rng.choice((0, 1, 1, 2))):
+        add("review.drawn", {})
+    lenient = rng.choice(("ann", "bob", None))
+    for item in items:
+        for reviewer in ("ann", "bob", "cas"):
+            for _ in range(rng.choice((0, 1, 1, 2))):
+                words = ("correct",) if reviewer == lenient else ("correct", "correct", "incorrect", "escalate")
+                add("review.marked", {"item": item, "mark": rng.choice(words)}, reviewer=reviewer)
+                wait = datetime.timedelta(seconds=rng.choice((1, 5, 60)), microseconds=rng.choice((-1, 0, 0)))
+                maybe(rng, events[-1], 0.7, review_opened_at=events[-1]["occurred_at"] - wait)
+                maybe(rng, events[-1], 0.05, reviewer=None)
+    for _ in range(rng.choice((0, 1, 1, 3))):
+        status = {"decision": rng.choice(("ENABLE", "EXTEND", "CENSUS", "REJECTED")), "n": rng.randint(0, 9),
+                  "k": rng.randint(0, 3), "e": "1.000000"}
+        said = {"status": status}
+        maybe(rng, said, 0.6, planted=rng.sample(items, min(len(items), rng.choice((0, 2, 6)))))
+        add("review.decided", said)
+    for _ in range(rng.choice((0, 1, 2))):
+        add("workflow.resumed", {})
+    return events
+
+
 # ---- policies ---------------------------------------------------------------------------------
 
 
@@ -281,6 +325,9 @@ def random_policy(rng, instants, version):
         lines += table(rng, "processor", name=rng.choice(FACTS["processor"]), **regions)
     if rng.random() < 0.5:
         lines += table(rng, "incident_rule", "workflow", name="rule", metric="approval_rate", below=0.5, window_days=7)
+    if rng.random() < 0.5:
+        lines += table(rng, "deadline", notify=rng.choice(("authority", "owner")), article="rule 1", asks="tell them",
+                       **{"class": "quality", rng.choice(("hours", "days")): rng.choice((4, 72))})
     return "\n".join(lines) + "\n"
 
 

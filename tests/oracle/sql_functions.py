@@ -70,9 +70,22 @@ def rules(document):
 
 
 def json_text(document, pointer):
+    return text_of(value_at(document, pointer))
+
+
+def json_list(document, pointer):
+    value = value_at(document, pointer)
+    return [text_of(item) for item in value] if isinstance(value, list) else None
+
+
+def value_at(document, pointer):
     value = json.loads(document)
     for part in pointer.split("/")[1:]:
         value = value.get(part) if isinstance(value, dict) else None
+    return value
+
+
+def text_of(value):
     return value if value is None or isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
@@ -134,6 +147,7 @@ FUNCTIONS = {
     "local_time": (local_time, [INSTANT, TEXT], WALL),
     "utc_time": (utc_time, [WALL, TEXT], INSTANT),
     "json_text": (json_text, [TEXT, TEXT], PLAIN),
+    "json_list": (json_list, [TEXT, TEXT], TEXTS),
     "parse_policy": (rules, [TEXT], RULES),
     "policy_effective_from": (effective_from, [TEXT], INSTANT),
     "received_counts": (lambda extra: json.loads(extra)["counts"], [TEXT], COUNTS),

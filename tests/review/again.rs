@@ -109,6 +109,18 @@ async fn a_mark_that_comes_while_enable_is_signed_keeps_the_workflow_paused() {
     let resumed = world.rows("select count(*) as n from events where event_type = 'workflow.resumed'", &[]);
     assert_eq!(resumed, [json!({"n": 0})]);
     assert_eq!(named(&world.verified(&id, 1), "failed"), ["decision"]);
+
+    // Such an ENABLE is no sample of the incident, and the next plan is no first attempt.
+    let shown = world.run(&["incident", "show", &world.incident, "--json"]).ended(0).json();
+    let sample = shown["steps"].as_array().unwrap().iter().find(|step| step["step"] == "sample").unwrap();
+    assert_eq!(sample["state"], "open", "{sample}");
+    let (next, items) = world.ready(&[]);
+    assert_eq!(world.status(&next, 1)["attempt"], 2);
+    world.mark(&next, "rita", &items, "correct");
+    assert_eq!(world.decided(&next, "olga", 0)["decision"], "ENABLE");
+    let shown = world.run(&["incident", "show", &world.incident, "--json"]).ended(0).json();
+    let sample = shown["steps"].as_array().unwrap().iter().find(|step| step["step"] == "sample").unwrap();
+    assert_eq!((&sample["state"], &sample["by"]), (&json!("done"), &json!("olga")));
 }
 
 /// Replaces `from` by `to` in what events state, as somebody with access to all files would.

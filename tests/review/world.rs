@@ -13,7 +13,8 @@ pub const OUTPUTS: usize = 60;
 /// Outputs of a version before the incident, all of them known to be wrong.
 pub const KNOWN: usize = 20;
 
-const POLICY: &str = "version = \"1\"\neffective_from = 2025-01-01T00:00:00Z\n[[owner]]\nworkflow = \"w\"\n\
+/// Who owns the workflow.
+pub const POLICY: &str = "version = \"1\"\neffective_from = 2025-01-01T00:00:00Z\n[[owner]]\nworkflow = \"w\"\n\
                       business = \"olga\"\ntechnical = \"tom\"\nreview_days = 30\n";
 
 /// The store with all that happened, in a directory of its own.
@@ -44,7 +45,7 @@ fn proposal(action: &str, minute: usize, (version, value): (&str, &str), more: V
 }
 
 /// Version r6 was always wrong and nobody executed it, r7 was executed and is the incident, r8 is the fix.
-fn history() -> String {
+pub fn history() -> String {
     let mut lines = Vec::new();
     for i in 0..KNOWN {
         lines.push(proposal(&format!("k{i}"), i, ("r6", &format!("bad {i}")), json!({})));
@@ -82,8 +83,13 @@ impl World {
 
     /// Everything that a review needs.
     pub fn new() -> Self {
+        Self::of(&history())
+    }
+
+    /// The same after another history.
+    pub fn of(history: &str) -> Self {
         let mut world = Self::empty(POLICY);
-        run_with(world.dir(), &["ingest", "-"], history().as_bytes()).ended(0);
+        run_with(world.dir(), &["ingest", "-"], history.as_bytes()).ended(0);
         world.incident = world.opened(&["--detected", "2026-01-01T05:00:00Z"]);
         let accept = ["incident", "update", &world.incident, "--step", "roll_back", "--note", "accepted"];
         world.run(&[&accept[..], &["--by", "olga"]].concat()).ended(0);

@@ -2,10 +2,13 @@
 
 #![allow(dead_code)] // each test file uses its part
 
+pub mod browser;
 pub mod command;
 pub mod custody;
 pub mod faults;
+pub mod http;
 pub mod pack;
+pub mod server;
 
 use std::collections::BTreeMap;
 

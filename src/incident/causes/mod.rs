@@ -22,14 +22,13 @@ use serde_json::{Value, json};
 use super::Scoped;
 use super::comparison::{Comparison, DAYS_BEFORE, PRODUCTION};
 use super::record::instant;
-use super::scope::quoted;
 use crate::analysis::multiple::holm;
 use crate::analysis::tails::Hypergeometric;
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
 use crate::query::engine::Engine;
-use crate::query::objects::rows;
+use crate::query::objects::{literal, rows};
 use changes::Asked;
 pub use changes::Changed;
 use counts::{Counts, Tally};
@@ -249,7 +248,7 @@ fn is_named(predicate: &str, dimension: &str, value: &str) -> bool {
         "source_record" => "inputs",
         column => column,
     };
-    predicate.contains(&quoted(value)) && predicate.to_lowercase().contains(column)
+    predicate.contains(&literal(value)) && predicate.to_lowercase().contains(column)
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -260,7 +259,7 @@ fn share(part: u64, whole: u64) -> f64 {
 async fn first_uses(engine: &Engine, causes: &mut [Cause]) -> Result<()> {
     let asked = causes.iter().enumerate().filter(|(_, cause)| cause.value.len() <= ASKED_BYTES);
     let columns: Vec<String> = asked
-        .filter_map(|(i, cause)| Some((i, counts::expression(cause.kind)?, quoted(&cause.value))))
+        .filter_map(|(i, cause)| Some((i, counts::expression(cause.kind)?, literal(&cause.value))))
         .map(|(i, expression, value)| format!("min(cohort_at) filter (where {expression} = {value}) as first_{i}"))
         .collect();
     if columns.is_empty() {

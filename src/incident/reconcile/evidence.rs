@@ -19,11 +19,10 @@ use crate::blast::view::target;
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::event::{Column, Rows};
-use crate::incident::scope::quoted;
 use crate::limits::RECONCILED_WRITES;
 use crate::query::answer::{AnswerStream, Limits};
 use crate::query::engine::Engine;
-use crate::query::objects::{count, rows, text};
+use crate::query::objects::{count, literal, rows, text};
 
 /// The events that wrote, as SQL.
 const APPLIED: &str = "(event_type in ('action.executed', 'action.rolled_back') and outcome in ('succeeded', \
@@ -72,7 +71,7 @@ pub struct LeftOut {
 /// # Errors
 /// A bound that is met, evidence that cannot be read.
 pub async fn read(engine: &Engine, writes: &mut Writes, span: &Span<'_>) -> Result<LeftOut> {
-    let environment = quoted(span.environment);
+    let environment = literal(span.environment);
     let within = |from: Micros, to: Micros| {
         let (from, to) = (instant(from), instant(to));
         format!("(occurred_at >= {from} and occurred_at < {to})")
@@ -219,7 +218,7 @@ async fn earlier(engine: &Engine, environment: &str, near: &str) -> Result<HashM
 pub async fn identities(engine: &Engine, environment: &str) -> Result<BTreeSet<String>> {
     let sql = format!(
         "select distinct actor_id from events where environment = {} and actor_kind = 'agent' and actor_id is not null",
-        quoted(environment)
+        literal(environment)
     );
     let answer = engine.sql(&sql, Limits { rows: IDENTITIES, ..Limits::default() }).await?;
     if answer.is_truncated {

@@ -1,29 +1,21 @@
-//! The direct actions: those with an event that matches a predicate and a window.
+//! The events that match a predicate and a window; what actions have one of them are direct.
 //!
-//! In: a selector. Out: the ids of the actions that it picks. Invariant: the predicate becomes an expression over the
+//! In: a selector. Out: a plan of the events that it picks. Invariant: the predicate becomes an expression over the
 //! columns of `events` and is never pasted into SQL, so that no text can reach another table or leave its place; it is
 //! held to the bounds of a stranger's query.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use arrow::array::AsArray;
-use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::functions_aggregate::expr_fn::min;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, ident, lit};
 use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ExprWithAlias, Value, visit_expressions_mut};
-use futures::TryStreamExt;
-use hashbrown::HashSet;
 
 use super::{Ground, Selector, instant};
 use crate::clock::Micros;
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::INCIDENT_ACTIONS;
-use crate::query::runtime::QueryRuntime;
 use crate::query::types::{ParamValue, ValueType};
 use crate::query::{capped, condition, failure, growth};
 
@@ -32,15 +24,14 @@ const EVENTS: &str = "events";
 /// The one column of the view `events` that the evidence lacks, as `queries/views/events.sql` has it.
 const EVENT_ORDER: &str = "cast(cast(occurred_at as bigint) as decimal(38, 0)) * 1000000000000 + seq";
 
-/// What a selector picks.
-#[derive(Debug, Default)]
-pub(super) struct Direct {
-    /// Ids of the actions, sorted.
-    pub(super) actions: Vec<String>,
-    /// Sources of the events, sorted.
-    pub(super) sources: Vec<String>,
-    /// The earliest of the events; none where nothing was picked.
-    pub(super) first_at: Option<Micros>,
+/// Which events a condition is asked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    /// Those of actions.
+    Actions,
+    /// Those of actions, and others too where the condition has a value for every event: telling them apart would read
+    /// a column of ids.
+    ActionsAtLeast,
 }
 
 /// Reads `text` as far as that goes without planning it.
@@ -55,28 +46,6 @@ pub(super) fn check(text: &str) -> Result<ExprWithAlias> {
     condition::parse(text).map_err(named)
 }
 
-/// Finds the direct actions of `selector`.
-///
-/// # Errors
-/// A predicate that is none, more actions than [`INCIDENT_ACTIONS`], evidence that cannot be read.
-pub(super) async fn find(ground: &Arc<Ground>, selector: &Selector) -> Result<Direct> {
-    let condition = check(&selector.predicate)?;
-    let (ground, selector) = (ground.clone(), selector.clone());
-    let planning = async move { start(&ground, &selector, condition).await };
-    // The deepest condition that passes needs more stack than a thread that runs operators has.
-    let rows = QueryRuntime::on_deep_stack(tokio::runtime::Handle::current(), planning).await?;
-    collect(rows).await
-}
-
-/// Actions, sources and their first events among those that `condition` and window pick.
-async fn start(ground: &Ground, selector: &Selector, condition: ExprWithAlias) -> Result<SendableRecordBatchStream> {
-    let plan = picked(ground, selector, condition)?
-        .aggregate([ident("action_id"), ident("source")], [min(ident("occurred_at")).alias("first_at")])
-        .and_then(|picked| picked.project([ident("action_id"), ident("source"), ident("first_at")])?.build())
-        .map_err(failure::error)?;
-    guarded(ground, plan).await
-}
-
 /// The rows of `plan`, which holds a stranger's condition.
 pub(super) async fn guarded(ground: &Ground, plan: LogicalPlan) -> Result<SendableRecordBatchStream> {
     growth::check(&plan)?;
@@ -84,8 +53,13 @@ pub(super) async fn guarded(ground: &Ground, plan: LogicalPlan) -> Result<Sendab
     ground.rows(&plan).await
 }
 
-/// The events of actions that `condition` and window pick.
-pub(super) fn picked(ground: &Ground, selector: &Selector, mut condition: ExprWithAlias) -> Result<LogicalPlanBuilder> {
+/// The events that `condition` and window pick, of those that `of` says.
+pub(super) fn picked(
+    ground: &Ground,
+    selector: &Selector,
+    mut condition: ExprWithAlias,
+    of: Of,
+) -> Result<LogicalPlanBuilder> {
     fill(&mut condition.expr, ground.as_of.at);
     let events = events(ground)?;
     let named = |e| {
@@ -95,7 +69,10 @@ pub(super) fn picked(ground: &Ground, selector: &Selector, mut condition: ExprWi
     };
     let condition = ground.state.create_logical_expr_from_sql_expr(condition, events.schema()).map_err(named)?;
     check_scalar(&condition)?;
-    let mut here = ident("environment").eq(lit(selector.environment.as_str())).and(ident("action_id").is_not_null());
+    let mut here = ident("environment").eq(lit(selector.environment.as_str()));
+    if of == Of::Actions || !is_total(&condition, events.schema()) {
+        here = here.and(ident("action_id").is_not_null());
+    }
     if let Some(from) = selector.from {
         here = here.and(ident("occurred_at").gt_eq(instant(from)));
     }
@@ -149,36 +126,60 @@ fn check_scalar(condition: &Expr) -> Result<()> {
     refusal
 }
 
-async fn collect(mut rows: SendableRecordBatchStream) -> Result<Direct> {
-    let mut actions: HashSet<String> = HashSet::new();
-    let mut sources: BTreeSet<String> = BTreeSet::new();
-    let mut first_at: Option<Micros> = None;
-    while let Some(batch) = rows.try_next().await.map_err(failure::running)? {
-        let texts = |column: usize| {
-            let texts = batch.column(column).as_string_view_opt();
-            texts.ok_or_else(|| Error::internal("ids of actions have another type"))
+/// Whether `condition` cannot fail, whatever an event holds: it only compares columns with what is alike.
+fn is_total(condition: &Expr, schema: &DFSchema) -> bool {
+    let mut is_total = true;
+    let walked = condition.apply(|node| {
+        is_total = match node {
+            Expr::Column(_) | Expr::Literal(..) | Expr::Not(_) | Expr::IsNull(_) | Expr::IsNotNull(_) => true,
+            Expr::BinaryExpr(both) => match both.op {
+                Operator::And | Operator::Or => true,
+                Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq => {
+                    are_alike([&*both.left, &*both.right], schema)
+                }
+                _ => false,
+            },
+            Expr::InList(list) => are_alike(std::iter::once(&*list.expr).chain(&list.list), schema),
+            _ => false,
         };
-        for (action, source) in texts(0)?.iter().zip(texts(1)?) {
-            if let Some(action) = action
-                && !actions.contains(action)
-            {
-                actions.insert(action.to_owned());
-            }
-            if let Some(source) = source
-                && !sources.contains(source)
-            {
-                sources.insert(source.to_owned());
-            }
+        Ok(if is_total { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    walked.is_ok() && is_total
+}
+
+/// Whether no value has to be read as another type in order to compare these.
+fn are_alike<'e>(compared: impl IntoIterator<Item = &'e Expr>, schema: &DFSchema) -> bool {
+    let mut types = compared.into_iter().map(|expr| expr.get_type(schema).ok());
+    let Some(Some(first)) = types.next() else { return false };
+    types.all(|other| other.is_some_and(|other| other == first || first.is_string() && other.is_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::col;
+
+    use super::*;
+    use crate::query::provider::evidence_schema;
+
+    #[test]
+    fn only_what_cannot_fail_is_asked_of_events_without_an_action() {
+        let schema = DFSchema::try_from(evidence_schema()).unwrap();
+        let named = |name: &str| col(name).eq(lit("x"));
+        for total in [
+            named("actor_id").and(named("rule_version").or(col("seq").gt_eq(lit(5i64)))),
+            col("action_id").in_list(vec![lit("a"), lit("b")], false),
+            !col("subject_id").is_null(),
+            lit(true),
+        ] {
+            assert!(is_total(&total, &schema), "{total}");
         }
-        if actions.len() > INCIDENT_ACTIONS {
-            return Err(Error::limit(format!(
-                "the predicate picks more than {INCIDENT_ACTIONS} actions; narrow it, or its window"
-            )));
+        for partial in [
+            col("new_value").eq(lit(5i64)),
+            datafusion::logical_expr::cast(col("new_value"), arrow::datatypes::DataType::Int64).gt(lit(1i64)),
+            (lit(1i64) / col("seq")).eq(lit(1i64)),
+            named("actor_id").and(col("seq").in_list(vec![lit("1")], false)),
+        ] {
+            assert!(!is_total(&partial, &schema), "{partial}");
         }
-        let earliest = arrow::compute::min(batch.column(2).as_primitive::<TimestampMicrosecondType>());
-        first_at = first_at.into_iter().chain(earliest).min();
     }
-    let mut actions: Vec<String> = actions.into_iter().collect();
-    actions.sort_unstable();
-    Ok(Direct { actions, sources: sources.into_iter().collect(), first_at })
 }

@@ -3,30 +3,44 @@
 //! In: a selector over the columns of `events`. Out: the [`Radius`] of the actions that it picks, up to the as-of
 //! point of the session. Invariant: the same as [`crate::blast`] gives over all events in memory; a test compares the
 //! two. A predicate is a stranger's SQL: it is guarded, capped, and sees one event at a time. It must not write.
+//!
+//! ```text
+//! predicate ─ events picked ─ direct actions ─ first pass ─ rows of the few that matter ─ second pass ─ radius
+//!   SQL, the columns it names  └──── touches: numbers ───┘   all columns, by place
+//! ```
+//!
+//! Ids and names are read as text of the events that matter only; until then touches stand for them, which lie beside
+//! the data files and are made of their columns where they are missing.
 
+mod completeness;
 mod direct;
-mod feed;
+mod log;
 mod matching;
+mod passes;
 mod table;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
+use hashbrown::HashMap;
 
 use super::asof::AsOf;
 use super::failure;
 use super::provider::EvidenceTable;
 use super::views::Views;
 use super::window::instant;
-use crate::blast::{Radius, Scope, Trace, Traced};
+use crate::blast::{Asked, Key, Radius, Scope, Trace, Traced};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::event::columns::Kind;
-use crate::event::{Column, parse};
+use crate::event::{Column, Rows, parse};
 use crate::store::snapshot::Snapshot;
-use direct::Direct;
+use direct::Of;
+use log::Log;
 pub use matching::Matching;
 pub use table::NOTES;
 pub(super) use table::functions;
@@ -111,19 +125,29 @@ impl Ground {
     /// # Errors
     /// A predicate that is none, too many actions, evidence that cannot be read.
     pub(super) async fn radius(self: &Arc<Self>, selector: &Selector) -> Result<Reached> {
-        let Direct { actions, sources, first_at } = direct::find(self, selector).await?;
-        let Some(first_at) = first_at else { return Ok(Reached { radius: Radius::default(), sources }) };
-        let environment = selector.environment.clone();
-        let mut scope = Scope { direct: actions, environment, depth: selector.depth, remembered: Vec::new() };
-        let start = self.beginning(&scope, &scope.direct, first_at).await?;
+        let nothing = || Reached { radius: Radius::default(), sources: Vec::new() };
+        let picked = matching::find(self, selector, Of::ActionsAtLeast).await?;
+        if picked.is_empty() {
+            return Ok(nothing());
+        }
+        let log = Arc::new(Log::new(&self.snapshot, self.as_of.size)?);
+        let Some(direct) = log.direct(selector, &picked).await? else { return Ok(nothing()) };
+        let Selector { environment, depth, .. } = selector;
+        let mut remembered: Vec<Key> = Vec::new();
         loop {
-            let mut needed = self.reach(&scope, start).await?;
-            needed.unplaced = self.placed(&scope, std::mem::take(&mut needed.unplaced), start).await?;
+            let mut sought = [direct.actions.as_slice(), remembered.as_slice()].concat();
+            sought.sort_unstable();
+            let start = log.beginning(&sought, direct.first_at).await?;
+            let asked = Asked { direct: &direct.actions, remembered: &remembered, environment, depth: *depth };
+            let needed = log.reach(&asked, start).await?;
+            let events = log.events(&needed).await?;
+            let (ids, sources) = names(&events, &direct.actions, (selector, &picked))?;
+            let scope = Scope { environment: environment.clone(), depth: *depth, ..Scope::new(ids) };
             let mut trace = Trace::new(&scope, &needed);
-            trace.feed(&self.needed_events(&scope, &needed, start).await?)?;
+            trace.feed(&events)?;
             match trace.finish() {
                 Traced::Radius(radius) => return Ok(Reached { radius: *radius, sources }),
-                Traced::Again(actions) => scope.remembered.extend(actions),
+                Traced::Again(actions) => remembered.extend(actions.iter().map(|id| Key::of(id))),
             }
         }
     }
@@ -133,7 +157,7 @@ impl Ground {
     /// # Errors
     /// A predicate that is none, evidence that cannot be read.
     pub(super) async fn matching(self: &Arc<Self>, selector: &Selector) -> Result<Matching> {
-        matching::find(self, selector).await
+        matching::find(self, selector, Of::Actions).await
     }
 
     /// The rows of `plan`, as they come.
@@ -141,6 +165,28 @@ impl Ground {
         let physical = self.state.create_physical_plan(plan).await.map_err(failure::error)?;
         execute_stream(physical, self.state.task_ctx()).map_err(failure::running)
     }
+}
+
+/// The ids of the `direct` actions among `events`, and who sent the events of actions that were picked; both sorted.
+fn names(
+    events: &RecordBatch,
+    direct: &[Key],
+    (selector, picked): (&Selector, &Matching),
+) -> Result<(Vec<String>, Vec<String>)> {
+    let rows = Rows::new(events)?;
+    let mut is_direct: HashMap<&str, bool> = HashMap::new();
+    let mut sources: BTreeSet<&str> = BTreeSet::new();
+    for row in 0..rows.len() {
+        let Some(id) = rows.text(Column::ActionId, row) else { continue };
+        is_direct.entry(id).or_insert_with(|| direct.binary_search(&Key::of(id)).is_ok());
+        let is_here = rows.text(Column::Environment, row) == Some(selector.environment.as_str());
+        if is_here && rows.long(Column::Seq, row).is_some_and(|seq| picked.contains(seq)) {
+            sources.extend(rows.text(Column::Source, row));
+        }
+    }
+    let mut ids: Vec<String> = is_direct.into_iter().filter(|(_, is)| *is).map(|(id, _)| id.to_owned()).collect();
+    ids.sort_unstable();
+    Ok((ids, sources.into_iter().map(str::to_owned).collect()))
 }
 
 #[cfg(test)]

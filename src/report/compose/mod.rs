@@ -184,7 +184,7 @@ fn is_any(value: Option<&Value>, wanted: &OneOrMany) -> bool {
 }
 
 /// A word that judges, as a flag; none for a word that does not.
-fn flag(word: &str) -> Option<Flag> {
+pub fn flag(word: &str) -> Option<Flag> {
     let tone = match word {
         "pass" | "done" | "closed" | "valid" | "succeeded" | "held" | "no_evidence" | "true_positive" | "applied" => {
             Tone::Good

@@ -100,7 +100,8 @@ impl Page<'_> {
     }
 }
 
-pub(super) fn badge(flag: &Flag) -> String {
+/// A flag: its words, with a sign and a colour that repeat them.
+pub fn badge(flag: &Flag) -> String {
     let tone = match flag.tone {
         Tone::Good => "good",
         Tone::Watch => "watch",
@@ -111,7 +112,8 @@ pub(super) fn badge(flag: &Flag) -> String {
     format!("<span class=\"flag {tone}\">{}</span>", escape(&flag.words))
 }
 
-fn kind_class(kind: Kind) -> &'static str {
+/// The class of a column whose values are of `kind`.
+pub fn kind_class(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "text",
         Kind::Code => "code",

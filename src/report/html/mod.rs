@@ -9,6 +9,8 @@
 //! opened, or all on a tick: they are more pages than the rest of a report, a meeting needs none of them, and
 //! the digest binds the paper to the file that holds them. A text stands *beside* its `<details>`, so that
 //! style alone decides, the same in every browser.
+//!
+//! [`fragment`] is the same page without its head, for a server that frames it and serves the style sheet itself.
 
 mod blocks;
 mod cells;
@@ -19,10 +21,16 @@ use std::fmt::Write as _;
 
 use super::document::{Block, Chart, Document, Flag, Headline, Section, Tile};
 use super::format;
-use cells::badge;
 
-const STYLE: &str = include_str!("../style.css");
+pub use cells::{badge, kind_class};
+
+/// The style sheet of every report, for who shows one inside a page of their own.
+pub const STYLE: &str = include_str!("../style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// What stands around and between the front of a page and its sections.
+const OPENING: &str = "<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n";
+const MAIN: &str = "<main id=\"main\">\n";
+const CLOSING: &str = "</main>\n</body>\n</html>\n";
 
 /// The page as a complete HTML document.
 pub fn render(document: &Document) -> String {
@@ -35,12 +43,27 @@ pub fn render(document: &Document) -> String {
     page.head(document);
     page.front(document);
     page.contents(&document.sections);
-    page.out += "<main id=\"main\">\n";
+    page.out += MAIN;
     for (i, section) in document.sections.iter().enumerate() {
         page.section(&number(i, section), section);
     }
-    page.out += "</main>\n</body>\n</html>\n";
+    page.out += CLOSING;
     page.out
+}
+
+/// Blocks alone, to stand in a page of another kind that links [`STYLE`].
+pub fn blocks(blocks: &[Block]) -> String {
+    let mut page = Page { out: String::new(), numbers: BTreeMap::new(), queries: BTreeSet::new() };
+    blocks.iter().for_each(|block| page.block(block));
+    page.out
+}
+
+/// The inside of a finished page, to stand in the frame of another one that links [`STYLE`]: without head, style
+/// sheet and skip link, its `main` a plain part. None when `page` was not made by [`render`].
+pub fn fragment(page: &str) -> Option<String> {
+    let (_, body) = page.split_once(OPENING)?;
+    let (front, parts) = body.strip_suffix(CLOSING)?.split_once(MAIN)?;
+    Some(format!("<div class=\"report\">\n{front}<div class=\"parts\">\n{parts}</div>\n</div>\n"))
 }
 
 /// Text as HTML: the five special characters escaped, and deceptive characters made visible (see
@@ -100,7 +123,8 @@ impl Page<'_> {
     }
 
     fn front(&mut self, document: &Document) {
-        self.out += "<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n<header class=\"front\">\n";
+        self.out += OPENING;
+        self.out += "<header class=\"front\">\n";
         self.put(format_args!("<h1>{}</h1>\n", escape(&document.title)));
         self.element("p", "subtitle", &document.subtitle);
         if let Some(banner) = &document.banner {
@@ -376,6 +400,21 @@ mod tests {
             assert!(!page.contains(needle), "{needle} in the page");
         }
         assert!(page.contains("default-src 'none'"));
+    }
+
+    #[test]
+    fn a_fragment_holds_all_that_a_page_shows_and_no_style() {
+        for text in ["plain", EVIL] {
+            let page = render(&full(text));
+            let inside = fragment(&page).unwrap();
+            for needle in ["<style", "style=", "<main", "<body", "<html", "class=\"skip\""] {
+                assert!(!inside.contains(needle), "{needle}");
+            }
+            let shown = page.split_once(OPENING).unwrap().1.len() - MAIN.len() - CLOSING.len();
+            assert!(inside.len() > shown && inside.contains("<svg") && inside.contains("<h1>"));
+            assert_eq!(inside.matches("<div").count(), inside.matches("</div>").count());
+        }
+        assert_eq!(fragment("<html></html>"), None);
     }
 
     #[test]

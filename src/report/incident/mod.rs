@@ -5,6 +5,7 @@
 
 mod answer;
 mod causes;
+pub mod gather;
 mod reach;
 mod response;
 mod safeguards;
@@ -119,6 +120,7 @@ fn facts(account: &Value) -> Vec<(String, String)> {
         ("Selected to", "/selector/to"),
         ("Environment", "/selector/environment"),
         ("As of", "/at"),
+        ("Sealed values", "/sealed"),
     ];
     let is_instant = |pointer: &str| pointer.ends_with("at") || ["/selector/from", "/selector/to"].contains(&pointer);
     let value = |pointer: &str| match words(account, pointer) {

@@ -3,6 +3,7 @@
 //! In: the document of a review as JSON. Out: page and JSON. Invariant: the page shows what the document holds; a review
 //! that is not as stated says so before any number, and what it rests on without proof is called an assumption.
 
+pub mod gather;
 mod grounds;
 mod sample;
 
@@ -65,6 +66,7 @@ fn facts(document: &Value) -> Vec<(String, String)> {
         ("Planned", "/planned/at"),
         ("Drawn", "/drawn/at"),
         ("Resumed", "/resumed/at"),
+        ("Sealed values", "/sealed"),
     ];
     let value = |pointer: &str| match pointer.ends_with("/at") {
         true => short(&words(document, pointer)),

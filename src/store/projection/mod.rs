@@ -160,7 +160,8 @@ fn print(projection: &Projection) -> Result<Vec<u8>> {
 }
 
 impl Store {
-    /// Brings the projection up to the folded evidence, unless it lags by no more than `lag` allows.
+    /// Brings the projection up to the folded evidence, unless it lags by no more than `lag` allows; makes the touches
+    /// of data files that lack them.
     ///
     /// # Errors
     /// When the store fails; the projection before stays in use then.
@@ -169,6 +170,7 @@ impl Store {
         let mut snapshot = self.snapshot().await?;
         snapshot.journal.clear();
         snapshot.size = snapshot.folded;
+        self.complete_touches(&snapshot.files).await?;
         let (objects, folder) = (&self.location.objects, self.paths.projection());
         let before = newest(objects, &folder, snapshot.size).await?.unwrap_or_default();
         let behind = snapshot.size - before.covers;

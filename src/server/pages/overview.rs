@@ -1,0 +1,157 @@
+//! The overview: what needs somebody now, the newest month in numbers, whether the evidence is in order.
+//!
+//! In: who asks. Out: one page. Invariants: what is cheap is looked up at once, what is not is kept for the events that
+//! there are and never waited for: its place says what runs. A part that fails says so and takes no other with it. It
+//! must not compute a number.
+
+mod find;
+mod numbers;
+mod state;
+mod waiting;
+
+use std::time::Duration;
+
+use axum::response::Response;
+use serde_json::json;
+
+use super::layout::{self, Page, Place};
+use super::work::shows;
+use crate::access::role::May;
+use crate::clock::{DAY, Micros, SECOND};
+use crate::error::{Error, ErrorKind, Result};
+use crate::report::document::Tone;
+use crate::server::api::bundle;
+use crate::server::cache::{Look, Rendered};
+use crate::server::caller::{Caller, Read};
+use crate::server::problem::Reply;
+use crate::server::route::Route;
+
+/// How long the page waits for its parts.
+const PATIENCE: Duration = Duration::from_millis(600);
+/// How long deadlines and ages may be kept.
+const QUARTER: Micros = 15 * 60 * SECOND;
+
+/// The routes of this file.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::get("/", Some(May::Read), overview)
+            .page()
+            .about(shows("what needs somebody now, the newest month in numbers, the state of the evidence", &[])),
+        find::route(),
+    ]
+}
+
+/// A part of the page.
+enum Part {
+    /// Finished markup.
+    Ready(String),
+    /// What stands in its place.
+    Unfinished(String),
+}
+
+impl Part {
+    fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+
+    fn markup(&self) -> &str {
+        match self {
+            Self::Ready(markup) | Self::Unfinished(markup) => markup,
+        }
+    }
+}
+
+async fn overview(caller: Caller) -> Reply {
+    let tenant = caller.tenant.clone();
+    let condition = tenant.store().condition().await?;
+    let (size, now) = (tenant.content_size().await?, tenant.store().clock().now());
+    let (waits, counted) = (tenant.clone(), tenant.clone());
+    let sight = bundle::sight(&caller);
+    let waiting = part(
+        &caller,
+        (format!("overview:waiting:{sight:?}@{}", now.div_euclid(QUARTER)), size, "What needs somebody"),
+        async move {
+            let engine = waits.engine().await?;
+            waiting::markup(&engine, sight).await
+        },
+    );
+    // Whether a number is mature yet changes with the day.
+    let numbers =
+        part(&caller, (format!("overview:numbers@{}", now.div_euclid(DAY)), size, "The newest month"), async move {
+            let engine = counted.reporting().await?;
+            numbers::markup(&engine).await
+        });
+    let (waiting, numbers, evidence) = tokio::join!(waiting, numbers, state::markup(tenant.store(), &condition, now));
+    let evidence = evidence?;
+    caller.reads(Read { what: "/", subject: None, extra: json!({}) }).await?;
+    let about = format!("Tenant {}", tenant.name());
+    let mut body = layout::heading("Overview", &about);
+    // The ledger itself is never empty: who makes a token or looks at this page is in it.
+    if numbers.markup().is_empty() {
+        body += &beginning();
+    }
+    body += waiting.markup();
+    body += numbers.markup();
+    body += &evidence;
+    Ok(rendered(&caller, body, waiting.is_ready() && numbers.is_ready()))
+}
+
+fn rendered(caller: &Caller, body: String, is_finished: bool) -> Response {
+    let page = Page { title: "Overview", here: Place::Overview, caller, body };
+    if is_finished { layout::render(&page) } else { layout::render_unfinished(&page) }
+}
+
+/// A part that is kept, or what runs in its place; `title` heads it while there is nothing else to head it.
+async fn part<F>(caller: &Caller, (key, size, title): (String, i64, &str), work: F) -> Part
+where
+    F: Future<Output = Result<String>> + Send + 'static,
+{
+    let made = async move {
+        let markup = work.await?;
+        Ok(Rendered { content_type: "text/html; charset=utf-8", body: markup.into() })
+    };
+    let found = match caller.tenant.pages().look(key, size, PATIENCE, made).await {
+        Ok(Look::Ready(rendered)) => std::str::from_utf8(&rendered.body)
+            .map(|markup| Part::Ready(markup.to_owned()))
+            .map_err(|e| Error::internal("a part that was kept is no text").because(e)),
+        Ok(Look::Working(progress)) => {
+            Ok(Part::Unfinished(layout::section(&place_of(title), title, &layout::working(&progress))))
+        }
+        Err(error) => Err(error),
+    };
+    found.unwrap_or_else(|error| Part::Ready(failed(title, &error)))
+}
+
+/// An anchor made of a title: `The newest month` → `the-newest-month`.
+fn place_of(title: &str) -> String {
+    title.to_lowercase().replace(' ', "-")
+}
+
+fn failed(title: &str, error: &Error) -> String {
+    let words = match error.kind() {
+        ErrorKind::Internal => "this part failed by a defect; the log of the server tells more".to_owned(),
+        _ => error.to_string(),
+    };
+    let words = format!("<p>{}</p>", layout::escape(&layout::sentence(&words)));
+    layout::section(&place_of(title), title, &layout::notice(Tone::Bad, &words))
+}
+
+/// Said while no source has sent anything.
+fn beginning() -> String {
+    let words = "<p><strong>No source has sent an event yet.</strong> Send some with <code>POST /v1/events</code>, or \
+                 from a file with <code>probity ingest FILE</code>; <code>probity simulate --events 1000 --seed \
+                 1</code> makes a log up.</p>";
+    layout::notice(Tone::Plain, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_that_failed_says_why_and_hides_what_a_defect_tells() {
+        let told = failed("The newest month", &Error::limit("the query needs <more> memory"));
+        assert!(told.contains("The query needs &lt;more&gt; memory.") && told.contains("id=\"the-newest-month\""));
+        assert!(!failed("x", &Error::internal("/home/somebody")).contains("somebody"));
+    }
+}

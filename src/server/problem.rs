@@ -1,0 +1,173 @@
+//! Errors as answers: RFC 9457 problem documents for programs, pages for people.
+//!
+//! In: an error of this crate. Out: a response with the status that tells the caller what to do. Invariants: what a
+//! defect says of the inside stays inside, it goes to the log under the number of the request; whoever may try again is
+//! told when. The page for people is made by the guard, which knows whom the route answers.
+
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::api::Misfit;
+use super::append::Busy;
+use crate::error::{Error, ErrorKind};
+
+/// Media type of a problem document.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+/// Seconds after which somebody may try again who met a full queue.
+const BUSY_SECONDS: u32 = 1;
+/// Seconds after which somebody may try again while the store fails.
+const UNAVAILABLE_SECONDS: u32 = 5;
+/// What is said of a defect.
+const HIDDEN: &str = "the server failed by a defect; its log tells more under this request's number";
+
+/// An error on its way to the caller.
+#[derive(Debug)]
+pub struct Problem(pub Error);
+
+/// What a handler gives.
+pub type Reply = std::result::Result<Response, Problem>;
+
+/// What a response that is a problem carries along for the guard and the log.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// What the caller reads.
+    pub(super) message: String,
+    /// What the log reads, where that is more.
+    pub(super) hidden: Option<String>,
+}
+
+impl From<Error> for Problem {
+    fn from(err: Error) -> Self {
+        Self(err)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = status(&self.0);
+        let is_inside = matches!(self.0.kind(), ErrorKind::Internal);
+        let whole = self.0.to_string();
+        let (message, hidden) = match is_inside {
+            true => (HIDDEN.to_owned(), Some(whole)),
+            false => (whole, None),
+        };
+        let mut response = problem(status, &message);
+        if let Some(told) = response.extensions_mut().get_mut::<Told>() {
+            told.hidden = hidden;
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if Misfit::of(&self.0) == Some(Misfit::Length) {
+            // What is left of the body stands where the next request would begin.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The status of an error, and after how many seconds to try again.
+fn status(err: &Error) -> (StatusCode, Option<u32>) {
+    match err.kind() {
+        ErrorKind::Invalid => (invalid(err), None),
+        ErrorKind::NotFound => (StatusCode::NOT_FOUND, None),
+        ErrorKind::Denied => (StatusCode::FORBIDDEN, None),
+        ErrorKind::Conflict => (StatusCode::CONFLICT, None),
+        ErrorKind::Limit if Busy::is_why(err) => (StatusCode::TOO_MANY_REQUESTS, Some(BUSY_SECONDS)),
+        ErrorKind::Limit => (StatusCode::PAYLOAD_TOO_LARGE, None),
+        ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Some(UNAVAILABLE_SECONDS)),
+        ErrorKind::Damaged | ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
+    }
+}
+
+/// The status of a request that is wrong.
+fn invalid(err: &Error) -> StatusCode {
+    match Misfit::of(err) {
+        Some(Misfit::Form) => StatusCode::NOT_ACCEPTABLE,
+        Some(Misfit::Body) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Some(Misfit::Length) | None => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// A problem document that says `message`.
+pub(super) fn problem(status: StatusCode, message: &str) -> Response {
+    let document = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason().unwrap_or("Problem"),
+        "status": status.as_u16(),
+        "detail": message,
+    });
+    let headers = [(CONTENT_TYPE, PROBLEM_TYPE), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (status, headers, document.to_string()).into_response();
+    response.extensions_mut().insert(Told { message: message.to_owned(), hidden: None });
+    response
+}
+
+/// Nobody is known: log in, or send a token.
+pub(super) fn unknown(message: &str) -> Response {
+    let mut response = problem(StatusCode::UNAUTHORIZED, message);
+    let scheme = HeaderValue::from_static("Bearer realm=\"probity\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    response
+}
+
+/// Too many attempts: try again after so many seconds.
+pub(super) fn too_many(message: &str, seconds: u32) -> Response {
+    let mut response = problem(StatusCode::TOO_MANY_REQUESTS, message);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_status_that_tells_what_to_do() {
+        let kinds = [
+            (ErrorKind::Invalid, 400),
+            (ErrorKind::NotFound, 404),
+            (ErrorKind::Denied, 403),
+            (ErrorKind::Conflict, 409),
+            (ErrorKind::Limit, 413),
+            (ErrorKind::Unavailable, 503),
+            (ErrorKind::Damaged, 500),
+            (ErrorKind::Internal, 500),
+        ];
+        for (kind, expected) in kinds {
+            let response = Problem(Error::new(kind, "x")).into_response();
+            assert_eq!(response.status().as_u16(), expected);
+            assert_eq!(response.headers()[CONTENT_TYPE], PROBLEM_TYPE);
+            assert_eq!(response.headers().contains_key(RETRY_AFTER), kind == ErrorKind::Unavailable);
+        }
+        let busy = Problem(Error::limit("the queue is full").because(Busy)).into_response();
+        assert_eq!((busy.status().as_u16(), &busy.headers()[RETRY_AFTER]), (429, &HeaderValue::from(1u32)));
+    }
+
+    #[test]
+    fn what_does_not_fit_has_a_status_and_words_of_its_own() {
+        let told = |err: Error| Problem(err).into_response();
+        for (misfit, expected) in [(Misfit::Form, 406), (Misfit::Body, 415)] {
+            let response = told(Error::invalid("x").because(misfit));
+            assert_eq!(response.status().as_u16(), expected);
+            assert_eq!(response.extensions().get::<Told>().map(|told| told.message.as_str()), Some("x"));
+            assert!(!response.headers().contains_key(header::CONNECTION));
+        }
+        let long = told(Error::limit("x").because(Misfit::Length));
+        assert_eq!(
+            (long.status().as_u16(), &long.headers()[header::CONNECTION]),
+            (413, &HeaderValue::from_static("close"))
+        );
+    }
+
+    #[test]
+    fn a_defect_is_told_to_the_log_only() {
+        let cause = std::io::Error::other("/home/somebody");
+        let response = Problem(Error::internal("x is broken").because(cause)).into_response();
+        let told = response.extensions().get::<Told>().unwrap();
+        assert_eq!(told.message, HIDDEN);
+        assert!(told.hidden.as_deref().is_some_and(|text| text.contains("/home/somebody")));
+    }
+}
