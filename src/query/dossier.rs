@@ -124,7 +124,7 @@ pub struct History {
     /// Events that name it, in all, but for the reads left out.
     pub total: usize,
     /// Older reads of it that are not among them: of reads the newest
-    /// [`LOOKED_UP_READS`](crate::limits::LOOKED_UP_READS) are.
+    /// [`LOOKED_UP_READS`] are.
     pub reads_left_out: usize,
     /// Events passed over before the first one given.
     pub offset: usize,

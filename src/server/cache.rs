@@ -5,7 +5,7 @@
 //! within its bound, and what was not looked at longest leaves first. A failure is told once and tried again.
 //!
 //! An answer is shown for the size that was asked for. One exception: what took longer than its asker's patience is
-//! shown to who comes back for it within [`LATE_SECONDS`], although the ledger has grown meanwhile; a page that takes
+//! shown to who comes back for it within `LATE_SECONDS`, although the ledger has grown meanwhile; a page that takes
 //! ten seconds would never be seen otherwise while events come in. It says itself up to which event it tells.
 //!
 //! The key must name everything that the answer depends on besides the ledger: parameters, and whether sealed values
