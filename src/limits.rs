@@ -156,10 +156,6 @@ pub const UPKEEP_SECONDS: u64 = 5;
 /// Seconds between two vacuums of a running server.
 pub const VACUUM_SECONDS: u64 = 3_600;
 
-/// Bytes of memory of all queries of a server together: the process stays below 1 GiB with all the rest.
-pub const SERVER_QUERY_MEMORY_BYTES: usize = 384 * 1024 * 1024;
-/// Bytes of temporary files of all queries of a server together.
-pub const SERVER_QUERY_SPILL_BYTES: u64 = QUERY_SPILL_BYTES;
 /// Seconds for which a session counts as now on a quiet ledger: ages and deadlines are told by its clock.
 pub const SERVER_SESSION_SECONDS: i64 = 60;
 /// Sessions as of earlier points that are kept for one tenant.

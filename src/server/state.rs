@@ -21,10 +21,7 @@ use super::upkeep::Upkeep;
 use crate::clock::{Clock, SECOND};
 use crate::error::{Error, Result};
 use crate::ingest::mapping::Mapping;
-use crate::limits::{
-    SERVER_BODIES_BYTES, SERVER_PAST_SESSIONS, SERVER_QUERY_MEMORY_BYTES, SERVER_QUERY_SPILL_BYTES,
-    SERVER_SESSION_SECONDS,
-};
+use crate::limits::{SERVER_BODIES_BYTES, SERVER_PAST_SESSIONS, SERVER_SESSION_SECONDS};
 use crate::query::asof::{AsOf, AsOfText};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::{Engine, resolve};
@@ -99,11 +96,8 @@ impl App {
     /// # Errors
     /// When there is no such evidence, or the threads for queries cannot be had.
     pub async fn open(setup: Setup) -> Result<Self> {
-        let limits = RuntimeLimits {
-            memory_bytes: SERVER_QUERY_MEMORY_BYTES,
-            spill_bytes: SERVER_QUERY_SPILL_BYTES,
-            ..RuntimeLimits::default()
-        };
+        // With less memory than the commands have, the review of a month of ten million events would end for lack of it.
+        let limits = RuntimeLimits::default();
         let clock = setup.clock.clone();
         let shared = Shared {
             runtime: QueryRuntime::new(&limits)?,
