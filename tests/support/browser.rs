@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -75,11 +75,9 @@ impl Browser {
     /// Opens a window.
     pub fn open(found: &Found) -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut command = Command::new(&found.driver);
-        command.arg("--port=0").env("TMPDIR", profile.path());
-        let mut driver = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut out = BufReader::new(driver.stdout.take().unwrap());
-        let port = port(&mut out);
+        // A free port may be taken for one of the two families of addresses; then the driver ends, and is started anew.
+        let started = (0..5).find_map(|_| start(&found.driver, profile.path()));
+        let (driver, mut out, port) = started.expect("chromedriver ended five times before it listened");
         // The driver goes on talking, and must not wait for a reader.
         std::thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
         let mut browser = Self {
@@ -147,6 +145,16 @@ impl Browser {
     pub fn click(&mut self, selector: &str) {
         let element = self.element(selector);
         self.ask("POST", &format!("element/{element}/click"), Some(json!({})));
+    }
+
+    /// Clicks on the button of a form and waits for the page that answers: its words may stand on this one, too.
+    pub fn submit(&mut self, selector: &str) {
+        self.script("document.documentElement.dataset.sent = 'from here'; return 0");
+        self.click(selector);
+        wait_for(&format!("the page behind {selector}"), || {
+            let is_new = "return document.readyState === 'complete' && !document.documentElement.dataset.sent";
+            (self.script(is_new) == true).then_some(())
+        });
     }
 
     /// Types into the first element, in the place of what was there.
@@ -272,16 +280,20 @@ impl Drop for Browser {
     }
 }
 
-/// The port that the driver says it listens at.
-fn port(out: &mut impl BufRead) -> u16 {
-    let mut said = String::new();
-    loop {
-        let mut line = String::new();
-        assert!(out.read_line(&mut line).unwrap() > 0, "chromedriver ended: {said}");
+/// The driver, what it says, and the port that it says it listens at; none when it ended before.
+fn start(driver: &Path, folder: &Path) -> Option<(Child, BufReader<ChildStdout>, u16)> {
+    let mut command = Command::new(driver);
+    command.arg("--port=0").env("TMPDIR", folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut driver = command.spawn().unwrap();
+    let mut out = BufReader::new(driver.stdout.take().unwrap());
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
         let port = line.split("on port ").nth(1).and_then(|rest| rest.trim().trim_end_matches('.').parse().ok());
         if let Some(port) = port.filter(|port| *port > 0) {
-            return port;
+            return Some((driver, out, port));
         }
-        said += &line;
+        line.clear();
     }
+    let _ = driver.wait();
+    None
 }
