@@ -56,7 +56,7 @@ async fn the_known_incident_of_the_real_log_is_found_by_the_library() {
     let found = scope(&store, &engine, &asked).await.unwrap();
     let radius = &found.radius;
     assert_eq!((radius.direct_actions, radius.derived_actions), (3_609, 0));
-    assert_eq!((radius.cells.len(), radius.record_keys().len()), (3_548, 1_536));
+    assert_eq!((radius.cells.len() as u64, radius.affected().records), (3_548, 1_536));
     assert_eq!(radius.affected_sha256(), AFFECTED);
     assert_eq!(found.size, engine.as_of().size);
     // A log of 2016 that was recorded today: more of that month may come yet.

@@ -5,7 +5,7 @@
 //! only. It must not know whether an action is bad.
 
 use super::names::{NONE, Texts};
-use super::view::{Kind, TARGET};
+use super::view::Kind;
 use crate::clock::{DAY, Micros};
 use crate::event::batch::Value;
 use crate::event::{Column, Rows};
@@ -73,13 +73,15 @@ impl Default for Act {
 }
 
 impl Act {
-    /// Takes note of an event of the action, after it took effect.
-    pub fn remember(&mut self, rows: &Rows<'_>, row: usize, kind: Kind, texts: &mut Texts) {
-        let columns = TARGET.into_iter().chain([Column::Operation, Column::Reversibility, Column::Currency]);
-        let places = self.target.iter_mut().chain([&mut self.operation, &mut self.reversibility, &mut self.currency]);
-        for (place, column) in places.zip(columns) {
+    /// Takes note of an event of the action, after it took effect; `own` is the target that it names itself.
+    pub fn remember(&mut self, (rows, row): (&Rows<'_>, usize), kind: Kind, own: [u32; 4], texts: &mut Texts) {
+        for (place, part) in self.target.iter_mut().zip(own).filter(|(_, part)| *part != NONE) {
+            *place = part;
+        }
+        let places = [&mut self.operation, &mut self.reversibility, &mut self.currency];
+        for (place, column) in places.into_iter().zip([Column::Operation, Column::Reversibility, Column::Currency]) {
             if let Some(text) = rows.text(column, row) {
-                *place = texts.intern(text);
+                *place = texts.intern_word(text);
             }
         }
         if let Some(Value::Short(level)) = rows.value(Column::PermissionLevel, row) {
@@ -108,7 +110,8 @@ impl Act {
         ];
         for (concern, name) in people {
             let Some(name) = name else { continue };
-            let person = (concern, texts.intern(name));
+            let person =
+                (concern, if concern == Concern::Segment { texts.intern_word(name) } else { texts.intern(name) });
             if !self.people.contains(&person) {
                 self.people.push(person);
             }

@@ -4,8 +4,6 @@
 //! begins with the first event that affected its cell, so that an answer does not depend on how much earlier evidence
 //! was read; of all writes only the first and the last ones are kept. It must not know an action's past.
 
-use hashbrown::HashMap;
-
 use super::names::NONE;
 use super::radius::State;
 use super::view::Effect;
@@ -142,12 +140,19 @@ impl History {
     }
 }
 
-/// A record with affected cells.
+/// A record, with affected cells where a bad action wrote to it.
 #[derive(Debug, Default)]
 struct Touched {
-    cells: Vec<u32>,
+    /// Field and number of each.
+    cells: Vec<(u32, u32)>,
     /// Order of the last clean write to any cell of the record; 0 before the first.
     last_clean: u64,
+}
+
+impl Touched {
+    fn cell(&self, field: u32) -> Option<usize> {
+        self.cells.iter().find(|(own, _)| *own == field).map(|(_, cell)| *cell as usize)
+    }
 }
 
 /// All affected cells.
@@ -155,50 +160,65 @@ struct Touched {
 pub struct Histories {
     /// In the order in which they were affected.
     pub cells: Vec<History>,
-    numbers: HashMap<Place, u32>,
-    records: HashMap<u32, Touched>,
+    /// By record, as far as any is affected.
+    records: Vec<Touched>,
 }
 
 impl Histories {
     /// Whether a record has an affected cell.
     pub fn is_touched(&self, record: u32) -> bool {
-        self.records.contains_key(&record)
+        self.touched(record).is_some()
+    }
+
+    fn touched(&self, record: u32) -> Option<&Touched> {
+        self.records.get(record as usize).filter(|touched| !touched.cells.is_empty())
+    }
+
+    fn cell(&self, (record, field): Place) -> Option<usize> {
+        self.records.get(record as usize)?.cell(field)
     }
 
     /// Order of the last clean write to any cell of a record since it was affected; 0 if there is none.
     pub fn record_clean(&self, record: u32) -> u64 {
-        self.records.get(&record).map_or(0, |touched| touched.last_clean)
+        self.touched(record).map_or(0, |touched| touched.last_clean)
     }
 
     /// A bad action wrote to a cell, or tried to.
     pub fn attempt(&mut self, place: Place, seq: i64, action: u32) {
-        let next = self.cells.len() as u32;
-        if *self.numbers.entry(place).or_insert(next) == next {
+        let (record, field) = place;
+        if self.records.len() <= record as usize {
+            self.records.resize_with(record as usize + 1, Touched::default);
+        }
+        let touched = &mut self.records[record as usize];
+        if touched.cell(field).is_none() {
+            touched.cells.push((field, self.cells.len() as u32));
             self.cells.push(History::new(place, (seq, action)));
-            self.records.entry(place.0).or_default().cells.push(next);
         }
     }
 
     /// A bad write to a cell that is affected.
     pub fn add_bad(&mut self, place: Place, write: Write, old: Option<&str>) {
-        if let Some(cell) = self.numbers.get(&place) {
-            self.cells[*cell as usize].add_bad(write, old);
+        if let Some(cell) = self.cell(place) {
+            self.cells[cell].add_bad(write, old);
         }
         self.unsettle_around(place);
     }
 
     /// A clean write; one to the whole record counts for each of its cells, with an unknown value.
     pub fn add_clean(&mut self, (record, field): Place, write: Write, old: Option<&str>) {
-        let Some(touched) = self.records.get_mut(&record) else { return };
+        let Some(touched) = self.records.get_mut(record as usize) else { return };
+        if touched.cells.is_empty() {
+            return;
+        }
         touched.last_clean = write.stamp.order;
         if field == NONE {
-            for cell in &touched.cells {
+            for (_, cell) in &touched.cells {
                 self.cells[*cell as usize].add_clean(Write { stamp: write.stamp, value: None });
             }
             return;
         }
-        if let Some(cell) = self.numbers.get(&(record, field)) {
-            let history = &mut self.cells[*cell as usize];
+        if let Some(cell) = touched.cell(field) {
+            let history = &mut self.cells[cell];
             history.follow(old);
             history.add_clean(write);
         }
@@ -208,13 +228,13 @@ impl Histories {
     /// A partial or unknown write that is neither bad nor clean.
     pub fn add_doubtful(&mut self, place: Place, old: Option<&str>) {
         let (record, field) = place;
-        if let Some(cell) = self.numbers.get(&place) {
-            self.cells[*cell as usize].follow(old);
+        if let Some(cell) = self.cell(place) {
+            self.cells[cell].follow(old);
         }
-        let Some(touched) = self.records.get(&record) else { return };
-        for cell in &touched.cells {
+        let Some(touched) = self.records.get(record as usize) else { return };
+        for (own, cell) in &touched.cells {
             let history = &mut self.cells[*cell as usize];
-            if field == NONE || history.place.1 == field {
+            if field == NONE || *own == field {
                 history.is_uncertain = true;
                 history.is_settled = false;
             }
@@ -226,14 +246,13 @@ impl Histories {
     /// of these is no longer what the next write has to find.
     fn unsettle_around(&mut self, (record, field): Place) {
         if field != NONE {
-            if let Some(whole) = self.numbers.get(&(record, NONE)) {
-                self.cells[*whole as usize].is_settled = false;
+            if let Some(whole) = self.cell((record, NONE)) {
+                self.cells[whole].is_settled = false;
             }
             return;
         }
-        for cell in self.records.get(&record).map_or(&[][..], |touched| touched.cells.as_slice()) {
-            let history = &mut self.cells[*cell as usize];
-            history.is_settled &= history.place.1 == NONE;
+        for (own, cell) in self.records.get(record as usize).map_or(&[][..], |touched| touched.cells.as_slice()) {
+            self.cells[*cell as usize].is_settled &= *own == NONE;
         }
     }
 }

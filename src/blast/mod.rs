@@ -84,7 +84,8 @@ pub(crate) mod view;
 pub use keys::Key;
 pub use plan::{Plan, PlanRow, Remedy};
 pub use radius::{
-    Action, Amount, Cell, Exposed, Flags, Hundredths, Parent, People, Radius, Record, Role, State, Step, Uncertainty,
+    Action, Affected, Amount, Cell, Exposed, Flags, Hundredths, Parent, People, Radius, Record, Role, State, Step,
+    Uncertainty,
 };
 pub use reach::{Asked, Needed, REACH_COLUMNS, Reach};
 pub use summary::{SourceNumbers, Summary};

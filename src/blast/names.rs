@@ -24,6 +24,9 @@ pub const RECORD_ID: usize = 2;
 /// Place of `field` in a [`Target`].
 pub const FIELD: usize = 3;
 
+/// Places for words that were met lately.
+const WORDS: usize = 256;
+
 /// Texts by number, all of them in one piece of memory.
 #[derive(Default)]
 pub struct Texts {
@@ -31,6 +34,8 @@ pub struct Texts {
     ends: Vec<usize>,
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
+    /// By a few of its bytes, the number of the word met last; empty before the first.
+    words: Vec<u32>,
 }
 
 impl Texts {
@@ -47,10 +52,28 @@ impl Texts {
         let number = self.ends.len() as u32;
         self.bytes.push_str(text);
         self.ends.push(self.bytes.len());
-        let Self { bytes, ends, numbers, hasher } = self;
+        let Self { bytes, ends, numbers, hasher, .. } = self;
         let (bytes, ends, hasher) = (&*bytes, &*ends, &*hasher);
         numbers.insert_unique(hasher.hash_one(text), number, |n| hasher.hash_one(text_at(bytes, ends, *n)));
         number
+    }
+
+    /// As [`find`](Self::find), sooner where `text` is one of few words that come again and again.
+    pub fn find_word(&self, text: &str) -> Option<u32> {
+        let met = word_place(text).and_then(|place| self.words.get(place).copied());
+        met.filter(|number| self.get_some(*number) == Some(text)).or_else(|| self.find(text))
+    }
+
+    /// As [`intern`](Self::intern), sooner where `text` is one of few words that come again and again.
+    pub fn intern_word(&mut self, text: &str) -> u32 {
+        let Some(place) = word_place(text) else { return self.intern(text) };
+        if self.words.is_empty() {
+            self.words.resize(WORDS, NONE);
+        }
+        if self.get_some(self.words[place]) != Some(text) {
+            self.words[place] = self.intern(text);
+        }
+        self.words[place]
     }
 
     /// How many texts have a number: the numbers below it.
@@ -67,6 +90,12 @@ impl Texts {
     pub fn get_some(&self, number: u32) -> Option<&str> {
         (number != NONE).then(|| self.get(number))
     }
+}
+
+/// Where a word stands among those met lately; none for a text that is too short for one.
+fn word_place(text: &str) -> Option<usize> {
+    let [first, .., last] = text.as_bytes() else { return None };
+    Some((usize::from(*first) * 31 + usize::from(*last) * 7 + text.len()) % WORDS)
 }
 
 fn text_at<'a>(bytes: &'a str, ends: &[usize], number: u32) -> &'a str {
@@ -94,13 +123,13 @@ impl Records {
     pub fn find_named(&self, target: &Target<'_>) -> Option<u32> {
         // The id first: it is the part that nearly always is unknown.
         let id = self.texts.find(target[RECORD_ID]?)?;
-        let part = |text: Option<&str>| text.map_or(Some(NONE), |text| self.texts.find(text));
+        let part = |text: Option<&str>| text.map_or(Some(NONE), |text| self.texts.find_word(text));
         self.find([part(target[SYSTEM])?, part(target[RECORD_TYPE])?, id])
     }
 
     /// The number of the field of `target`: [`NONE`] for the whole record, [`STRANGE`] where it has none.
     pub fn find_field(&self, target: &Target<'_>) -> u32 {
-        target[FIELD].map_or(NONE, |field| self.texts.find(field).unwrap_or(STRANGE))
+        target[FIELD].map_or(NONE, |field| self.texts.find_word(field).unwrap_or(STRANGE))
     }
 
     /// The number of the record of these numbers of texts, which it has from now on.
@@ -135,6 +164,11 @@ mod tests {
             );
         }
         assert_eq!(texts.find("word-500"), None);
+        let again: Vec<u32> = words.iter().chain(&words).map(|word| texts.intern_word(word)).collect();
+        assert!(again.iter().zip(words.iter().chain(&words)).all(|(number, word)| texts.get(*number) == word));
+        assert!(words.iter().all(|word| texts.find_word(word) == texts.find(word)));
+        assert_eq!((texts.count(), texts.find_word("word-500"), texts.find_word("w")), (501, None, None));
+        assert_eq!((texts.intern_word("alpha"), texts.intern_word("alpha")), (501, 501));
     }
 
     #[test]

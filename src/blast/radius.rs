@@ -4,7 +4,7 @@
 //! chain of events by which a cell came into the set. Invariant: the same events give the same bytes. It must not
 //! decide anything.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
@@ -84,13 +84,36 @@ impl Record {
     /// `system/record_type/record_id`, with `%`, `/` and line feed percent-encoded in each part.
     pub fn key(&self) -> String {
         let Self { system, record_type, record_id } = self;
-        [system, record_type, record_id].map(|part| encoded(part)).join("/")
+        let mut key = String::with_capacity(system.len() + record_type.len() + record_id.len() + 2);
+        for (part, text) in [system, record_type, record_id].into_iter().enumerate() {
+            if part > 0 {
+                key.push('/');
+            }
+            append_encoded(&mut key, text);
+        }
+        key
     }
 }
 
 /// `text` with `%`, `/` and line feed percent-encoded.
 pub(super) fn encoded(text: &str) -> String {
-    text.replace('%', "%25").replace('/', "%2F").replace('\n', "%0A")
+    let mut out = String::with_capacity(text.len());
+    append_encoded(&mut out, text);
+    out
+}
+
+fn append_encoded(out: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = rest.find(['%', '/', '\n']) {
+        out.push_str(&rest[..at]);
+        out.push_str(match rest.as_bytes()[at] {
+            b'%' => "%25",
+            b'/' => "%2F",
+            _ => "%0A",
+        });
+        rest = &rest[at + 1..];
+    }
+    out.push_str(rest);
 }
 
 /// What a reader of a cell has to know besides its state.
@@ -275,6 +298,15 @@ pub enum Role {
     Attempt,
 }
 
+/// The affected records in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affected {
+    /// How many there are.
+    pub records: u64,
+    /// SHA-256 of their keys, sorted bytewise and joined by line feeds, in hexadecimal digits.
+    pub sha256: String,
+}
+
 /// The blast radius of a set of direct actions.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Radius {
@@ -313,21 +345,27 @@ impl Radius {
         self.actions.iter().filter(|action| action.is_external)
     }
 
-    /// Keys of the affected records, those with a cell that a bad write changed; sorted bytewise.
-    pub fn record_keys(&self) -> BTreeSet<String> {
-        self.cells.iter().filter(|cell| cell.state.is_changed()).map(|cell| cell.record.key()).collect()
+    /// The affected records, those with a cell that a bad write changed.
+    pub fn affected(&self) -> Affected {
+        let changed = self.cells.iter().filter(|cell| cell.state.is_changed());
+        let mut keys: Vec<String> = Vec::new();
+        let mut last = None;
+        for Cell { record, .. } in changed {
+            // Cells of a record lie side by side.
+            if last.replace(record) != Some(record) {
+                keys.push(record.key());
+            }
+        }
+        // By bytes of the keys, which is not the order of their parts.
+        keys.sort_unstable();
+        keys.dedup();
+        let sha256 = hex(&Sha256::digest(keys.join("\n")));
+        Affected { records: keys.len() as u64, sha256 }
     }
 
     /// SHA-256 of the keys of the affected records, joined by line feeds, in hexadecimal digits.
     pub fn affected_sha256(&self) -> String {
-        let mut hash = Sha256::new();
-        for (i, key) in self.record_keys().iter().enumerate() {
-            if i > 0 {
-                hash.update(b"\n");
-            }
-            hash.update(key.as_bytes());
-        }
-        hex(&hash.finalize())
+        self.affected().sha256
     }
 
     /// Why `cell` is in the set: the events from the first bad write of a direct action to the one that affected it,
@@ -368,6 +406,42 @@ mod tests {
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Radius::default().affected_sha256(), empty);
         assert_eq!(Radius::default().states().len(), State::ALL.len());
+    }
+
+    #[test]
+    fn each_affected_record_counts_once_and_keys_are_hashed_by_bytes() {
+        let cell = |record: Record, state: State| Cell {
+            record,
+            field: None,
+            state,
+            depth: 0,
+            parent_seq: None,
+            first_seq: 1,
+            first_action: 0,
+            first_bad_seq: None,
+            first_bad_at: None,
+            last_bad_seq: None,
+            last_bad_at: None,
+            last_action: None,
+            old_value: None,
+            bad_value: None,
+            current_value: None,
+            current_seq: None,
+            current_actor: None,
+            flags: Flags::default(),
+        };
+        // In the order of their parts `a` is before `a!`, as keys `a!/…` is before `a/…`.
+        let (first, second) = (record("a", "lead", "1"), record("a!", "lead", "1"));
+        let cells = vec![
+            cell(first.clone(), State::StillWrong),
+            cell(first.clone(), State::NoEffect),
+            cell(first, State::Restored),
+            cell(second, State::Deleted),
+            cell(record("b", "lead", "1"), State::NotApplied),
+        ];
+        let affected = Radius { cells, ..Radius::default() }.affected();
+        let sha256 = hex(&Sha256::digest("a!/lead/1\na/lead/1"));
+        assert_eq!(affected, Affected { records: 2, sha256 });
     }
 
     #[test]

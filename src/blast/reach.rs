@@ -299,8 +299,12 @@ impl Reach {
         let origins = spot.touches.reads[reads].iter().filter_map(|place| {
             let place = &spot.touches.places[*place as usize];
             let [system, record_type, id, field] = part.known(place);
-            let record = if id == NONE { None } else { self.records.get(&[system, record_type, id]) };
-            self.spread.least(*record?, field)
+            // What names no record, or none of interest, is in no record of interest.
+            if id == NONE || id == STRANGE {
+                return None;
+            }
+            let record = self.records.get(&[system, record_type, id])?;
+            self.spread.least(*record, field)
         });
         origins.min()
     }

@@ -5,10 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashbrown::HashMap;
-
 use super::acts::Concern;
-use super::history::{History, Stamp, Write};
+use super::history::{History, Stamp};
 use super::names::NONE;
 use super::radius::{Action, Amount, Cell, Exposed, Flags, Hundredths, Parent, People, Radius, Record, Uncertainty};
 use super::trace::Trace;
@@ -19,10 +17,11 @@ const EXTERNAL: [&str; 3] = ["send", "refund", "pay"];
 const EXTERNAL_LEVEL: i32 = 5;
 
 /// What `trace` found.
-pub fn radius(trace: &Trace) -> Radius {
-    let names = Names::new(trace);
+pub fn radius(mut trace: Trace) -> Radius {
+    let histories = std::mem::take(&mut trace.histories.cells);
+    let names = Names::new(&trace);
     let actions: Vec<Action> = names.order.iter().map(|action| names.action(*action)).collect();
-    let cells = names.cells();
+    let cells = names.cells(histories);
     let derived = actions.iter().filter(|action| action.parent.is_some());
     Radius {
         direct_actions: actions.iter().filter(|action| action.parent.is_none()).count() as u64,
@@ -42,16 +41,20 @@ struct Names<'t> {
     trace: &'t Trace,
     /// Bad actions with an event, by depth, then id.
     order: Vec<u32>,
-    /// Where an action stands in that order.
-    positions: HashMap<u32, usize>,
+    /// By action, where it stands in that order.
+    positions: Vec<usize>,
 }
 
 impl<'t> Names<'t> {
     fn new(trace: &'t Trace) -> Self {
         let is_bad = |action: &u32| trace.spread.depth(*action).is_some() && trace.acts[*action as usize].events > 0;
         let mut order: Vec<u32> = (0..trace.acts.len() as u32).filter(is_bad).collect();
-        order.sort_unstable_by_key(|action| (trace.spread.depth(*action), trace.actions.get(*action)));
-        let positions = order.iter().enumerate().map(|(position, action)| (*action, position)).collect();
+        // To look a name up takes longer than to compare two.
+        order.sort_by_cached_key(|action| (trace.spread.depth(*action), trace.actions.get(*action)));
+        let mut positions = vec![usize::MAX; trace.acts.len()];
+        for (position, action) in order.iter().enumerate() {
+            positions[*action as usize] = position;
+        }
         Self { trace, order, positions }
     }
 
@@ -69,7 +72,7 @@ impl<'t> Names<'t> {
         let parent = self.trace.spread.cause(action).map(|cause| Parent {
             write_seq: cause.origin.seq,
             read_seq: cause.read_seq,
-            action: self.positions[&cause.origin.action],
+            action: self.positions[cause.origin.action as usize],
         });
         let (operation, reversibility) = (self.text(act.operation), self.text(act.reversibility));
         let is_external = act.level == Some(EXTERNAL_LEVEL)
@@ -87,21 +90,21 @@ impl<'t> Names<'t> {
         }
     }
 
-    fn cells(&self) -> Vec<Cell> {
-        let mut histories: Vec<&History> = self.trace.histories.cells.iter().collect();
+    fn cells(&self, mut histories: Vec<History>) -> Vec<Cell> {
         let texts = &self.trace.records.texts;
-        histories.sort_unstable_by_key(|history| {
-            (self.trace.records.name(history.place.0), texts.get_some(history.place.1))
-        });
+        histories
+            .sort_by_cached_key(|history| (self.trace.records.name(history.place.0), texts.get_some(history.place.1)));
         histories.into_iter().map(|history| self.cell(history)).collect()
     }
 
-    fn cell(&self, history: &History) -> Cell {
+    fn cell(&self, history: History) -> Cell {
         let (record, field) = history.place;
         let first = history.first_bad.map_or(history.first_attempt, |first| (first.seq, first.action));
-        let text = |value: &Option<Box<str>>| value.as_deref().map(str::to_owned);
-        let last: Option<&Write> = history.last_bad.as_ref();
+        let state = history.state(self.trace.histories.record_clean(record));
         let latest = history.latest();
+        let current_value = latest.and_then(|write| write.value.as_deref()).map(str::to_owned);
+        let latest: Option<Stamp> = latest.map(|write| write.stamp);
+        let last: Option<Stamp> = history.last_bad.as_ref().map(|write| write.stamp);
         let flags = Flags {
             old_unknown: history.first_bad.is_some() && history.old_value.is_none(),
             chain_break: history.has_break,
@@ -110,21 +113,21 @@ impl<'t> Names<'t> {
         Cell {
             record: self.record(record),
             field: self.text(field),
-            state: history.state(self.trace.histories.record_clean(record)),
+            state,
             depth: self.trace.spread.depth(first.1).unwrap_or(0),
             parent_seq: self.trace.spread.cause(first.1).map(|cause| cause.origin.seq),
             first_seq: first.0,
-            first_action: self.positions[&first.1],
+            first_action: self.positions[first.1 as usize],
             first_bad_seq: history.first_bad.map(|stamp: Stamp| stamp.seq),
             first_bad_at: history.first_bad.map(|stamp: Stamp| stamp.at),
-            last_bad_seq: last.map(|write| write.stamp.seq),
-            last_bad_at: last.map(|write| write.stamp.at),
-            last_action: last.map(|write| self.positions[&write.stamp.action]),
-            old_value: text(&history.old_value),
-            bad_value: last.and_then(|write| text(&write.value)),
-            current_value: latest.and_then(|write| text(&write.value)),
-            current_seq: latest.map(|write| write.stamp.seq),
-            current_actor: latest.and_then(|write| self.text(write.stamp.actor)),
+            last_bad_seq: last.map(|stamp| stamp.seq),
+            last_bad_at: last.map(|stamp| stamp.at),
+            last_action: last.map(|stamp| self.positions[stamp.action as usize]),
+            old_value: history.old_value.map(String::from),
+            bad_value: history.last_bad.and_then(|write| write.value).map(String::from),
+            current_value,
+            current_seq: latest.map(|stamp| stamp.seq),
+            current_actor: latest.and_then(|stamp| self.text(stamp.actor)),
             flags,
         }
     }

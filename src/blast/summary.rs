@@ -31,6 +31,22 @@ impl SourceNumbers {
         self.runs.as_ref().is_some_and(|runs| runs.len() == 1)
     }
 
+    /// The least and the largest number; none where there are too many runs.
+    pub fn span(&self) -> Option<(i64, i64)> {
+        let runs = self.runs.as_ref()?;
+        let (first, _) = runs.first_key_value()?;
+        let (_, last) = runs.last_key_value()?;
+        Some((*first, *last))
+    }
+
+    /// Breaks between numbers from `low` to `high`: those with a number on either side that is one of these; none
+    /// where there are too many runs.
+    pub fn breaks_within(&self, (low, high): (i64, i64)) -> Option<u64> {
+        let runs = self.runs.as_ref()?;
+        let breaks = runs.values().zip(runs.keys().skip(1));
+        Some(breaks.filter(|(before, behind)| **before >= low && **behind <= high).count() as u64)
+    }
+
     /// Takes the numbers from `first` to `last`.
     fn add(&mut self, (mut first, mut last): (i64, i64)) {
         let Some(runs) = &mut self.runs else { return };
@@ -180,6 +196,19 @@ mod tests {
             assert_eq!(parts, numbers(&runs), "{some:?}");
             assert_eq!(parts.runs.unwrap().len(), breaks + 1, "{some:?}");
         }
+    }
+
+    #[test]
+    fn breaks_count_where_both_their_sides_are_within() {
+        let known = numbers(&[(1, 4), (6, 6), (9, 12)]);
+        assert_eq!(known.span(), Some((1, 12)));
+        for (within, breaks) in
+            [((1, 12), 2), ((4, 9), 2), ((5, 9), 1), ((4, 8), 1), ((5, 8), 0), ((6, 6), 0), ((20, 30), 0)]
+        {
+            assert_eq!(known.breaks_within(within), Some(breaks), "{within:?}");
+        }
+        let too_many = SourceNumbers { runs: None };
+        assert_eq!((too_many.span(), too_many.breaks_within((1, 2))), (None, None));
     }
 
     #[test]

@@ -125,6 +125,16 @@ pub(crate) fn order_of(place: &[u32; 4]) -> [u32; 4] {
     [id, system, record_type, field]
 }
 
+/// How many of `keys`, which ascend, are before `key`; found in steps that double, since mostly these are few.
+fn before(keys: &[Key], key: &Key) -> usize {
+    let mut end = 1;
+    while end < keys.len() && keys[end] < *key {
+        end *= 2;
+    }
+    let start = end / 2;
+    start + keys[start..end.min(keys.len())].partition_point(|own| own < key)
+}
+
 impl Touches {
     /// Number of events.
     pub fn len(&self) -> usize {
@@ -201,11 +211,14 @@ impl Touches {
         let mut is_wanted: Option<Vec<bool>> = None;
         let mut want =
             |number: usize| is_wanted.get_or_insert_with(|| vec![false; self.action_keys.len()])[number] = true;
-        if actions.len() < self.action_keys.len() {
-            actions.iter().filter_map(|key| self.action_keys.binary_search(key).ok()).for_each(&mut want);
-        } else {
-            let own = self.action_keys.iter().enumerate();
-            own.filter(|(_, key)| actions.binary_search(key).is_ok()).for_each(|(number, _)| want(number));
+        let is_fewer = actions.len() < self.action_keys.len();
+        let (few, many) = if is_fewer { (actions, &*self.action_keys) } else { (&*self.action_keys, actions) };
+        let mut place = 0;
+        for (number, key) in few.iter().enumerate() {
+            place += before(&many[place..], key);
+            if many.get(place) == Some(key) {
+                want(if is_fewer { place } else { number });
+            }
         }
         is_wanted
     }
@@ -257,6 +270,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_rows_of_few_and_of_many_actions_are_found() {
+        let keys = |numbers: std::ops::Range<u32>| -> Vec<Key> {
+            let mut keys: Vec<Key> = numbers.map(|n| Key::of(&n.to_string())).collect();
+            keys.sort_unstable();
+            keys
+        };
+        let own = keys(0..50);
+        let rows = Touches { at: vec![0; 51], actions: (0..50).chain([NONE]).collect(), ..Touches::default() };
+        let touches = Touches { action_keys: own.clone(), ..rows };
+        for sought in [keys(0..0), keys(7..8), keys(60..61), keys(40..60), keys(0..50), keys(30..500), keys(50..500)] {
+            let expected: Vec<u32> = (0..50).filter(|n| sought.binary_search(&own[*n as usize]).is_ok()).collect();
+            assert_eq!((touches.tells_of(&sought), touches.rows_of(&sought)), (!expected.is_empty(), expected));
+        }
+        assert!(!Touches::default().tells_of(&own));
     }
 
     #[test]

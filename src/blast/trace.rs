@@ -7,14 +7,15 @@
 use std::collections::BTreeSet;
 
 use arrow::array::RecordBatch;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::Scope;
 use super::acts::Act;
 use super::history::{Histories, Stamp, Write};
+use super::keys::Key;
 use super::names::{FIELD, NONE, RECORD_ID, RECORD_TYPE, Records, SYSTEM, Texts};
 use super::radius::Radius;
-use super::reach::Needed;
+use super::reach::{Asked, Needed};
 use super::result::radius;
 use super::spread::{Cause, Origin, Spread};
 use super::view::{Effect, Kind, Order, require, target};
@@ -63,6 +64,7 @@ pub enum Traced {
 /// The second pass.
 pub struct Trace {
     environment: String,
+    direct: HashSet<Key>,
     order: Order,
     /// Events so far; the position of the present one.
     events: u64,
@@ -88,6 +90,8 @@ struct Event<'r, 'a> {
     seq: i64,
     kind: Kind,
     action: Option<u32>,
+    /// The parts of its target that it names itself.
+    own: [u32; 4],
 }
 
 impl<'a> Event<'_, 'a> {
@@ -99,8 +103,16 @@ impl<'a> Event<'_, 'a> {
 impl Trace {
     /// A second pass after the first one found `needed`.
     pub fn new(scope: &Scope, needed: &Needed) -> Self {
-        let mut trace = Self {
-            environment: scope.environment.clone(),
+        let direct: Vec<Key> = scope.direct.iter().map(|id| Key::of(id)).collect();
+        let (environment, depth) = (scope.environment.as_str(), scope.depth);
+        Self::of(&Asked { direct: &direct, remembered: &[], environment, depth }, needed)
+    }
+
+    /// A second pass for `asked`, of which the actions to remember do not matter here.
+    pub fn of(asked: &Asked<'_>, needed: &Needed) -> Self {
+        Self {
+            environment: asked.environment.to_owned(),
+            direct: asked.direct.iter().copied().collect(),
             order: Order::default(),
             events: 0,
             assumed: needed.assumed.clone(),
@@ -108,15 +120,10 @@ impl Trace {
             actions: Texts::default(),
             acts: Vec::new(),
             records: Records::default(),
-            spread: Spread::new(scope.depth),
+            spread: Spread::new(asked.depth),
             histories: Histories::default(),
             exposed: HashMap::new(),
-        };
-        for id in &scope.direct {
-            let action = trace.action(id);
-            trace.spread.add_direct(action);
         }
-        trace
     }
 
     /// Takes the next events.
@@ -124,14 +131,28 @@ impl Trace {
     /// # Errors
     /// Internal, when a column of [`TRACE_COLUMNS`] is missing or of another type, or an event is out of order.
     pub fn feed(&mut self, events: &RecordBatch) -> Result<()> {
-        require(events, &TRACE_COLUMNS)?;
-        let rows = Rows::new(events)?;
-        for row in 0..rows.len() {
-            let (at, seq) = self.order.next(&rows, row)?;
+        self.feed_in_order(std::slice::from_ref(events), (0..events.num_rows()).map(|row| (0, row)))
+    }
+
+    /// Takes the next events: the rows that `order` names by batch and row.
+    ///
+    /// # Errors
+    /// As [`feed`](Self::feed).
+    pub fn feed_in_order(
+        &mut self,
+        batches: &[RecordBatch],
+        order: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<()> {
+        batches.iter().try_for_each(|batch| require(batch, &TRACE_COLUMNS))?;
+        let views = batches.iter().map(Rows::new).collect::<Result<Vec<Rows<'_>>>>()?;
+        for (batch, row) in order {
+            let rows = &views[batch];
+            let (at, seq) = self.order.next(rows, row)?;
             if rows.text(Column::Environment, row) == Some(self.environment.as_str()) {
                 let action = rows.text(Column::ActionId, row).map(|id| self.action(id));
                 let kind = Kind::of(rows.text(Column::EventType, row));
-                self.event(&Event { rows: &rows, row, at, seq, kind, action });
+                let own = self.own(rows, row);
+                self.event(&Event { rows, row, at, seq, kind, action, own });
             }
         }
         Ok(())
@@ -140,7 +161,7 @@ impl Trace {
     /// The answer, unless the first pass has to be done again.
     pub fn finish(self) -> Traced {
         if self.surprises.is_empty() {
-            return Traced::Radius(Box::new(radius(&self)));
+            return Traced::Radius(Box::new(radius(self)));
         }
         let mut actions: Vec<String> =
             self.surprises.iter().map(|action| self.actions.get(*action).to_owned()).collect();
@@ -152,13 +173,28 @@ impl Trace {
         let action = self.actions.intern(id);
         if action as usize == self.acts.len() {
             self.acts.push(Act::default());
+            // An action matters from its first event on: to know of each one then is to know of all of them before.
+            if self.direct.contains(&Key::of(id)) {
+                self.spread.add_direct(action);
+            }
         }
         action
     }
 
+    /// The target that an event names itself, in numbers; [`NONE`] for what it leaves out.
+    fn own(&mut self, rows: &Rows<'_>, row: usize) -> [u32; 4] {
+        let texts = &mut self.records.texts;
+        let named = target(rows, row);
+        std::array::from_fn(|part| match named[part] {
+            None => NONE,
+            Some(id) if part == RECORD_ID => texts.intern(id),
+            Some(word) => texts.intern_word(word),
+        })
+    }
+
     fn event(&mut self, event: &Event<'_, '_>) {
         self.events += 1;
-        let Event { rows, row, seq, kind, action, .. } = *event;
+        let Event { rows, row, seq, kind, action, own, .. } = *event;
         // What was read is judged before what the event itself writes.
         if let Some(origin) = self.spread.least_input(&self.records, rows, row) {
             if let Some(action) = action {
@@ -170,16 +206,16 @@ impl Trace {
             self.write(event);
         }
         if let Some(action) = action {
-            self.acts[action as usize].remember(rows, row, kind, &mut self.records.texts);
+            self.acts[action as usize].remember((rows, row), kind, own, &mut self.records.texts);
         }
     }
 
     fn expose(&mut self, event: &Event<'_, '_>, origin: Origin) {
-        let named = target(event.rows, event.row);
-        let Some(id) = named[RECORD_ID] else { return };
-        let mut number = |text: Option<&str>| text.map_or(NONE, |text| self.records.texts.intern(text));
-        let parts = [number(named[SYSTEM]), number(named[RECORD_TYPE]), number(Some(id))];
-        let record = self.records.intern(parts);
+        let [system, record_type, id, _] = event.own;
+        if id == NONE {
+            return;
+        }
+        let record = self.records.intern([system, record_type, id]);
         self.exposed.entry(record).or_insert((event.seq, origin.seq));
     }
 
@@ -224,8 +260,7 @@ impl Trace {
         let is_wrong =
             [SYSTEM, RECORD_TYPE, RECORD_ID, FIELD].into_iter().any(|p| assumed >> p & 1 == 1 && known[p] != NONE);
         self.surprises.extend(event.action.filter(|_| is_wrong));
-        let own = target(event.rows, event.row);
-        std::array::from_fn(|part| own[part].map_or(known[part], |text| self.records.texts.intern(text)))
+        std::array::from_fn(|part| if event.own[part] == NONE { known[part] } else { event.own[part] })
     }
 
     /// Counts a bad write, wherever it went.
@@ -242,7 +277,7 @@ impl Trace {
         let reversibility = known.and_then(|act| self.records.texts.get_some(act.reversibility));
         let is_removal = matches!(event.text(Column::Operation).or(operation), Some("delete" | "merge"));
         let is_irreversible = event.text(Column::Reversibility).or(reversibility) == Some("irreversible");
-        let actor = event.text(Column::ActorId).map_or(NONE, |actor| self.records.texts.intern(actor));
+        let actor = event.text(Column::ActorId).map_or(NONE, |actor| self.records.texts.intern_word(actor));
         let (order, at, seq, action) = (self.events, event.at, event.seq, event.action.unwrap_or(NONE));
         Stamp { order, at, seq, action, actor, effect, is_irreversible, is_removal }
     }

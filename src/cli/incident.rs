@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::args::{Global, IncidentPlanArgs, IncidentScopeArgs, WindowArgs};
-use super::output::{Output, thousands};
+use super::output::{Output, closed, thousands};
 use super::{Answer, open, person, session};
 use crate::blast::{Cell, Plan, Radius};
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,8 @@ use crate::query::objects::text;
 
 /// Cells shown to a person; JSON and SQL have all.
 const SHOWN: usize = 20;
+/// Bytes printed at once.
+const PRINTED_BYTES: usize = 256 * 1024;
 /// Characters of a value shown in the table.
 const VALUE_CHARS: usize = 24;
 
@@ -53,7 +56,7 @@ pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> R
     let store = open(global).await?;
     let engine = session(global, &store).await?;
     let scoped = incident::scope(&store, &engine, &selector).await?;
-    let mut document = if out.is_json { scoped.to_json() } else { Value::Null };
+    let mut more = Map::new();
     match &args.why {
         None => {
             tell(&scoped, out);
@@ -62,12 +65,10 @@ pub async fn scope(global: &Global, args: &IncidentScopeArgs, out: &Output) -> R
         Some(key) => {
             let chains = incident::why(&engine, &scoped, key).await?;
             chains.iter().try_for_each(|chain| out.result(&chain_in_words(chain)))?;
-            if out.is_json {
-                document["why"] = chains.into();
-            }
+            more.insert("why".to_owned(), chains.into());
         }
     }
-    out.json(&document)?;
+    print_document(&scoped, more, out)?;
     Ok(Answer::Done)
 }
 
@@ -86,14 +87,19 @@ async fn freeze(global: &Global, (id, by): (&str, Option<&str>), out: &Output) -
     if stated["difference"].is_object() {
         out.say(&change_in_words(&stated["difference"]));
     }
-    if out.is_json {
-        let mut document = scoped.to_json();
-        if let (Value::Object(document), Value::Object(stated)) = (&mut document, stated) {
-            document.extend(stated);
-        }
-        out.json(&document)?;
-    }
+    let more = if let Value::Object(stated) = stated { stated } else { Map::new() };
+    print_document(&scoped, more, out)?;
     Ok(Answer::Done)
+}
+
+/// Prints the scope with `more` where JSON was asked for, as it is made: that of a large incident is tens of megabytes.
+fn print_document(scoped: &Scoped, more: Map<String, Value>, out: &Output) -> Result<()> {
+    if !out.is_json {
+        return Ok(());
+    }
+    let mut writer = BufWriter::with_capacity(PRINTED_BYTES, io::stdout().lock());
+    serde_json::to_writer(&mut writer, &scoped.document(more)).map_err(|e| closed(e.into()))?;
+    writer.write_all(b"\n").and_then(|()| writer.flush()).map_err(closed)
 }
 
 fn change_in_words(difference: &Value) -> String {
@@ -111,7 +117,11 @@ fn change_in_words(difference: &Value) -> String {
 
 /// Says what was found, most important first.
 fn tell(scoped: &Scoped, out: &Output) {
+    if out.is_quiet {
+        return;
+    }
     let radius = &scoped.radius;
+    let affected = radius.affected();
     if radius.direct_actions == 0 {
         out.say(NOTHING_PICKED);
         return;
@@ -120,7 +130,7 @@ fn tell(scoped: &Scoped, out: &Output) {
     out.say(&format!(
         "{} {} records are affected, {} cells, by {} actions that the predicate picks and {} that read what they wrote",
         scoped.certainty(),
-        number(radius.record_keys().len()),
+        thousands(affected.records),
         number(radius.cells.len()),
         thousands(radius.direct_actions),
         thousands(radius.derived_actions)
@@ -150,7 +160,7 @@ fn tell(scoped: &Scoped, out: &Output) {
     for doubt in scoped.doubts() {
         out.say(&format!("not certain: {doubt}"));
     }
-    out.say(&format!("affected records SHA-256 {} over {} events", radius.affected_sha256(), scoped.size));
+    out.say(&format!("affected records SHA-256 {} over {} events", affected.sha256, scoped.size));
 }
 
 /// The first cells as a table.

@@ -3,10 +3,12 @@
 //! In: a selector. Out: counts, cells, the hash of the affected records, the point of the ledger. Invariant: the same
 //! selector over the same point gives the same scope. Whatever may hide further records makes it "at least".
 
-use serde_json::{Value, json};
+mod document;
+
+use serde_json::{Map, Value, json};
 
 use super::record::selector_as_json;
-use crate::blast::{Cell, Radius, Role, SourceNumbers, State};
+use crate::blast::{Affected, Cell, Radius, Role, SourceNumbers, State, Summary};
 use crate::clock::Micros;
 use crate::error::{Error, Result};
 use crate::query::answer::Limits;
@@ -14,6 +16,7 @@ use crate::query::blast::Selector;
 use crate::query::engine::Engine;
 use crate::query::objects::{count, literal, rows};
 use crate::store::Store;
+use document::Document;
 
 /// Bytes of the names of sources that a question for gaps holds; past it, all sources are asked about.
 const NAMED_BYTES: usize = 8 * 1024;
@@ -46,12 +49,7 @@ pub async fn scope(store: &Store, engine: &Engine, selector: &Selector) -> Resul
     // What the window says depends on nothing that was reached.
     let (reached, window, root) =
         tokio::try_join!(engine.blast_radius(selector), engine.summary(selector), store.root_at(size))?;
-    // Only numbers with a gap are worth looking for the place: events outside of the window may have what is missing.
-    let mut numbers = reached.sources.iter().filter_map(|source| window.sources.get(source));
-    let source_gaps = match numbers.all(SourceNumbers::are_unbroken) {
-        true => 0,
-        false => gaps(engine, selector, &reached.sources).await?,
-    };
+    let source_gaps = gaps(engine, selector, (reached.sources.as_slice(), &window)).await?;
     Ok(Scoped {
         radius: reached.radius,
         size,
@@ -64,7 +62,27 @@ pub async fn scope(store: &Store, engine: &Engine, selector: &Selector) -> Resul
 }
 
 /// Gaps between the first and the last number of each source in the window.
-async fn gaps(engine: &Engine, selector: &Selector, sources: &[String]) -> Result<u64> {
+async fn gaps(engine: &Engine, selector: &Selector, (sources, window): (&[String], &Summary)) -> Result<u64> {
+    let numbers = sources.iter().filter_map(|source| Some((source, window.sources.get(source)?)));
+    let broken: Vec<(&String, &SourceNumbers)> = numbers.filter(|(_, numbers)| !numbers.are_unbroken()).collect();
+    if broken.is_empty() {
+        return Ok(0);
+    }
+    // Events outside of the window may have what is missing in it.
+    let is_all = selector.from.is_none() && selector.to.is_none();
+    let all = match is_all {
+        true => window.clone(),
+        false => engine.summary(&Selector { from: None, to: None, ..selector.clone() }).await?,
+    };
+    let counted = broken.into_iter().map(|(source, numbers)| all.sources.get(source)?.breaks_within(numbers.span()?));
+    match counted.sum::<Option<u64>>() {
+        Some(gaps) => Ok(gaps),
+        None => queried_gaps(engine, selector, sources).await,
+    }
+}
+
+/// The same from the events, where a source has more runs of numbers than summaries tell apart.
+async fn queried_gaps(engine: &Engine, selector: &Selector, sources: &[String]) -> Result<u64> {
     let names = sources.iter().map(|source| literal(source)).collect::<Vec<_>>().join(", ");
     let named = if names.len() > NAMED_BYTES { "true".to_owned() } else { format!("source in ({names})") };
     let window = selector.window_sql("occurred_at");
@@ -184,20 +202,21 @@ impl Scoped {
     /// The scope without its records and persons, as JSON: what is frozen with an incident.
     pub fn summary(&self) -> Value {
         let radius = &self.radius;
-        let states: serde_json::Map<String, Value> =
+        let states: Map<String, Value> =
             radius.states().into_iter().map(|(state, n)| (state.name().to_owned(), n.into())).collect();
         let uncertainty = &radius.uncertainty;
+        let Affected { records, sha256 } = radius.affected();
         json!({
             "selector": self.basis(),
             "as_of": {"size": self.size, "version": self.table_version, "root": self.root},
             "direct_actions": radius.direct_actions,
             "derived_actions": radius.derived_actions,
-            "records": radius.record_keys().len(),
+            "records": records,
             "cells": radius.cells.len(),
             "states": states,
             "exposed_records": radius.exposed.len(),
             "external_effects": radius.external().count(),
-            "affected_sha256": radius.affected_sha256(),
+            "affected_sha256": sha256,
             "max_depth": radius.max_depth,
             "certainty": self.certainty(),
             "uncertainty": {
@@ -215,24 +234,13 @@ impl Scoped {
 
     /// The scope as JSON; the keys are those of the interface, and more.
     pub fn to_json(&self) -> Value {
-        let radius = &self.radius;
-        let mut whole = self.summary();
-        whole["people"] = json!(radius.people);
-        whole["exposed"] = json!(radius.exposed);
-        whole["items"] = radius.cells.iter().map(|cell| item(cell, radius)).collect();
-        whole
+        json!(self.document(Map::new()))
     }
-}
 
-fn item(cell: &Cell, radius: &Radius) -> Value {
-    json!({
-        "system": cell.record.system, "record_type": cell.record.record_type, "record_id": cell.record.record_id,
-        "field": cell.field, "state": cell.state.name(), "depth": cell.depth, "parent_seq": cell.parent_seq,
-        "first_bad_seq": cell.first_bad_seq, "last_bad_seq": cell.last_bad_seq, "old_value": cell.old_value,
-        "bad_value": cell.bad_value, "current_value": cell.current_value, "current_seq": cell.current_seq,
-        "current_writer": cell.current_actor, "flags": cell.flags.names(),
-        "via_action": radius.actions[cell.first_action].action_id,
-    })
+    /// The same with `more`, whose keys win; it is written as it goes, never as a whole in memory.
+    pub fn document(&self, more: Map<String, Value>) -> Document<'_> {
+        Document::new(self, more)
+    }
 }
 
 /// A field as part of a key; empty for the whole record.
@@ -244,6 +252,65 @@ fn encoded(field: Option<&str>) -> String {
 mod tests {
     use super::*;
     use crate::blast::Action;
+    use crate::clock::{Clock, rfc3339};
+    use crate::ingest::{Source, ingest};
+    use crate::query::asof::AsOf;
+    use crate::query::blast::read_instant;
+    use crate::query::runtime::{QueryRuntime, RuntimeLimits};
+    use crate::simulate::UNTIL;
+    use crate::store::object::Location;
+
+    /// 200 events of each of two sources, one a minute, without some numbers; the one of minute 80 happened much later.
+    async fn numbered() -> Store {
+        let mut lines = String::new();
+        for (source, missing) in [("crm", &[50, 51, 120][..]), ("erp", &[10][..])] {
+            for number in (0..200).filter(|number| !missing.contains(number)) {
+                let minute = if number == 80 { 1_000 } else { number };
+                let event = json!({
+                    "event_id": format!("{source}-{number}"), "source": source, "source_seq": number,
+                    "event_type": "action.executed", "environment": "production", "outcome": "succeeded", "workflow": "w",
+                    "occurred_at": rfc3339(minute_at(minute)), "action_id": format!("{source}-{number}"),
+                    "system": "crm", "record_type": "lead", "record_id": "r1", "field": "owner",
+                });
+                lines.push_str(&format!("{event}\n"));
+            }
+        }
+        let store = Store::create(Location::memory(), "default", Clock::simulated(UNTIL, 8)).await.unwrap();
+        let source = Source::Json { name: "numbered".to_owned(), reader: Box::new(std::io::Cursor::new(lines)) };
+        let (report, outcome) = ingest(&store, source, &|_, _| {}).await;
+        outcome.unwrap();
+        assert_eq!(report.counts.accepted, 396);
+        store
+    }
+
+    fn minute_at(minute: i64) -> Micros {
+        read_instant("2026-01-01").unwrap() + minute * 60_000_000
+    }
+
+    #[tokio::test]
+    async fn gaps_are_those_of_the_whole_log_between_the_numbers_of_the_window() {
+        let store = numbered().await;
+        let runtime = QueryRuntime::new(&RuntimeLimits { threads: 2, ..RuntimeLimits::default() }).unwrap();
+        let sources = ["crm", "erp"].map(str::to_owned);
+        for is_folded in [false, true] {
+            if is_folded {
+                store.fold().await.unwrap();
+            }
+            let snapshot = store.snapshot().await.unwrap();
+            let as_of = AsOf { size: snapshot.size, at: UNTIL };
+            let engine = Engine::new(&runtime, &snapshot, as_of).await.unwrap();
+            let windows = [(None, None, 3), (Some(0), Some(100), 2), (Some(40), Some(60), 1), (Some(60), Some(110), 0)];
+            // From minute 121 on there is 80 as well.
+            for (from, to, expected) in windows.into_iter().chain([(Some(121), None, 1)]) {
+                let (from, to) = (from.map(minute_at), to.map(minute_at));
+                let selector = Selector { from, to, ..Selector::new("true") };
+                let window = engine.summary(&selector).await.unwrap();
+                let counted = gaps(&engine, &selector, (&sources[..], &window)).await.unwrap();
+                let queried = queried_gaps(&engine, &selector, &sources).await.unwrap();
+                assert_eq!((counted, queried), (expected, expected), "{selector:?}, folded: {is_folded}");
+            }
+        }
+    }
 
     #[test]
     fn what_may_hide_records_is_said() {

@@ -367,9 +367,10 @@ fn roll_back(
     (step, title): (&'static str, &'static str),
     (seen, scoped): (&Seen, Option<&Scoped>),
 ) -> Step {
-    let Some(scoped) = scoped.filter(|scoped| !scoped.radius.cells.is_empty()) else {
+    let Some(scoped) = scoped else { return unscoped(record, (step, title)) };
+    if scoped.radius.cells.is_empty() {
         return told(record, (step, title), (None, Progress::NotKnown));
-    };
+    }
     let is_resolved = scoped.unresolved() == 0;
     let counted =
         TOLD.into_iter().map(|(state, words)| (scoped.cells_in(state), words)).filter(|(cells, _)| *cells > 0);
@@ -386,6 +387,15 @@ fn roll_back(
     let state = if is_resolved { Progress::Done } else { Progress::Open };
     let note = Some(notes.join("; ")).filter(|note| !note.is_empty());
     Step { step, title, state, evidence: seen.rolled_back.clone(), is_stated: false, note }
+}
+
+/// The roll-back where nothing was scoped: the word of a person is enough only where no selector is known, by which the
+/// evidence could contradict it.
+fn unscoped(record: &Record, (step, title): (&'static str, &'static str)) -> Step {
+    let found = told(record, (step, title), (None, Progress::NotKnown));
+    let Some(mark) = found.evidence.as_ref().filter(|_| record.selector.is_some()) else { return found };
+    let note = format!("event {} says that it is done; whether anything is still wrong, the scope tells", mark.seq);
+    Step { state: Progress::NotKnown, note: Some(note), ..found }
 }
 
 #[cfg(test)]
@@ -411,6 +421,17 @@ mod tests {
         assert_eq!((of("add_guardrail").state, &of("add_guardrail").note), (Progress::Open, &None));
         let found = steps(&Record::default(), &Seen::default(), None);
         assert_eq!((found.len(), found[0].state), (7, Progress::NotKnown));
+    }
+
+    #[test]
+    fn a_stated_roll_back_that_a_scope_could_contradict_is_not_known_to_be_done_without_one() {
+        let note = Note { step: Some("roll_back".to_owned()), note: None, seq: 9, at: 9, by: "p".into() };
+        let stated = Record { notes: vec![note], ..record() };
+        let of = |record: &Record| steps(record, &Seen::default(), None).remove(2);
+        assert_eq!((of(&stated).step, of(&stated).state), ("roll_back", Progress::Done));
+        let found = of(&Record { selector: Some(Selector::new("true")), ..stated });
+        assert_eq!(found.state, Progress::NotKnown);
+        assert!(found.is_stated && found.note.is_some_and(|note| note.contains("event 9 says")));
     }
 
     /// What the events, each a type with more columns, show of incident `i` of workflow `w`.

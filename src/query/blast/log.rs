@@ -129,29 +129,54 @@ fn journal(batches: &[RecordBatch], size: i64) -> Result<Option<Stretch>> {
     Ok(Some(Stretch { span, seqs, holds: Holds::Journal(events, touches) }))
 }
 
+/// Where an event stands, in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spot {
+    pub(super) at: Micros,
+    seq: i64,
+    batch: u32,
+    row: u32,
+}
+
+impl Spot {
+    /// Batch and row.
+    pub(super) fn place(&self) -> (usize, usize) {
+        (self.batch as usize, self.row as usize)
+    }
+}
+
+/// Where the events of `batch`, which is the one with this number, stand that have a `seq` below `size`.
+///
+/// # Errors
+/// When `occurred_at` or `seq` is missing.
+pub(super) fn spots(number: u32, batch: &RecordBatch, size: i64) -> Result<Vec<Spot>> {
+    let rows = Rows::new(batch)?;
+    let mut spots = Vec::with_capacity(rows.len());
+    for row in 0..rows.len() {
+        let (Some(at), Some(seq)) = (rows.instant(Column::OccurredAt, row), rows.long(Column::Seq, row)) else {
+            return Err(Error::internal("an event of a blast radius lacks `occurred_at` or `seq`"));
+        };
+        if seq < size {
+            spots.push(Spot { at, seq, batch: number, row: row as u32 });
+        }
+    }
+    Ok(spots)
+}
+
 /// The events of `batches` with a `seq` below `size`, in (`occurred_at`, `seq`) order.
 ///
 /// # Errors
 /// When `occurred_at` or `seq` is missing.
-pub(super) fn ordered(batches: &[RecordBatch], size: i64) -> Result<RecordBatch> {
-    let mut order: Vec<(Micros, i64, u32, u32)> = Vec::new();
+fn ordered(batches: &[RecordBatch], size: i64) -> Result<RecordBatch> {
+    let mut order: Vec<Spot> = Vec::new();
     for (number, batch) in (0..).zip(batches) {
-        let rows = Rows::new(batch)?;
-        for row in 0..rows.len() {
-            let (Some(at), Some(seq)) = (rows.instant(Column::OccurredAt, row), rows.long(Column::Seq, row)) else {
-                return Err(Error::internal("an event of a blast radius lacks `occurred_at` or `seq`"));
-            };
-            if seq < size {
-                order.push((at, seq, number, row as u32));
-            }
-        }
+        order.extend(spots(number, batch, size)?);
     }
     if order.is_empty() {
         return Ok(RecordBatch::new_empty(schema()));
     }
     order.sort_unstable();
-    let order: Vec<(usize, usize)> =
-        order.into_iter().map(|(_, _, batch, row)| (batch as usize, row as usize)).collect();
+    let order: Vec<(usize, usize)> = order.iter().map(Spot::place).collect();
     let batches: Vec<&RecordBatch> = batches.iter().collect();
     interleave_record_batch(&batches, &order).map_err(|e| Error::internal("cannot sort events").because(e))
 }

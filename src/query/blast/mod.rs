@@ -17,31 +17,30 @@ mod direct;
 mod log;
 mod matching;
 mod passes;
+mod second;
 mod table;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
-use hashbrown::HashMap;
 
 use super::asof::AsOf;
 use super::failure;
 use super::provider::EvidenceTable;
 use super::views::Views;
 use super::window::instant;
-use crate::blast::{Asked, Key, Radius, Scope, Trace, Traced};
+use crate::blast::{Asked, Key, Radius, Traced};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::event::columns::Kind;
-use crate::event::{Column, Rows, parse};
+use crate::event::{Column, parse};
 use crate::store::snapshot::Snapshot;
 use direct::Of;
 use log::Log;
 pub use matching::Matching;
+use second::Second;
 pub use table::NOTES;
 pub(super) use table::functions;
 
@@ -140,14 +139,11 @@ impl Ground {
             let start = log.beginning(&sought, direct.first_at).await?;
             let asked = Asked { direct: &direct.actions, remembered: &remembered, environment, depth: *depth };
             let needed = log.reach(&asked, start).await?;
-            let events = log.events(&needed).await?;
-            let (ids, sources) = names(&events, &direct.actions, (selector, &picked))?;
-            let scope = Scope { environment: environment.clone(), depth: *depth, ..Scope::new(ids) };
-            let mut trace = Trace::new(&scope, &needed);
-            trace.feed(&events)?;
-            match trace.finish() {
-                Traced::Radius(radius) => return Ok(Reached { radius: *radius, sources }),
-                Traced::Again(actions) => remembered.extend(actions.iter().map(|id| Key::of(id))),
+            let mut second = Second::new(&asked, &needed, (&picked, log.size));
+            log.trace(&needed, &mut second).await?;
+            match second.finish() {
+                (Traced::Radius(radius), sources) => return Ok(Reached { radius: *radius, sources }),
+                (Traced::Again(actions), _) => remembered.extend(actions.iter().map(|id| Key::of(id))),
             }
         }
     }
@@ -165,28 +161,6 @@ impl Ground {
         let physical = self.state.create_physical_plan(plan).await.map_err(failure::error)?;
         execute_stream(physical, self.state.task_ctx()).map_err(failure::running)
     }
-}
-
-/// The ids of the `direct` actions among `events`, and who sent the events of actions that were picked; both sorted.
-fn names(
-    events: &RecordBatch,
-    direct: &[Key],
-    (selector, picked): (&Selector, &Matching),
-) -> Result<(Vec<String>, Vec<String>)> {
-    let rows = Rows::new(events)?;
-    let mut is_direct: HashMap<&str, bool> = HashMap::new();
-    let mut sources: BTreeSet<&str> = BTreeSet::new();
-    for row in 0..rows.len() {
-        let Some(id) = rows.text(Column::ActionId, row) else { continue };
-        is_direct.entry(id).or_insert_with(|| direct.binary_search(&Key::of(id)).is_ok());
-        let is_here = rows.text(Column::Environment, row) == Some(selector.environment.as_str());
-        if is_here && rows.long(Column::Seq, row).is_some_and(|seq| picked.contains(seq)) {
-            sources.extend(rows.text(Column::Source, row));
-        }
-    }
-    let mut ids: Vec<String> = is_direct.into_iter().filter(|(_, is)| *is).map(|(id, _)| id.to_owned()).collect();
-    ids.sort_unstable();
-    Ok((ids, sources.into_iter().map(str::to_owned).collect()))
 }
 
 #[cfg(test)]

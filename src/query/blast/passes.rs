@@ -1,8 +1,8 @@
 //! The two passes over a log: touches in the order of time, then the events that matter in full.
 //!
-//! In: which events were picked, or which actions are sought. Out: the direct actions, what the first pass finds, the
-//! events of the second. Invariant: what is left out cannot matter: an action has no event where its key is not, and
-//! influence only moves forward in time. Touches are read ahead and let go once they are behind; of the events only
+//! In: which events were picked, or which actions are sought. Out: the direct actions, what the first pass finds, and to
+//! the second what it must see. Invariant: what is left out cannot matter: an action has no event where its key is not,
+//! and influence only moves forward in time. Touches are read ahead and let go once they are behind; of the events only
 //! those that matter are read at all. It must not judge what an event does.
 
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use datafusion::common::runtime::SpawnedTask;
 use futures::{StreamExt, TryStreamExt, stream};
 use hashbrown::HashSet;
 
-use super::log::{Log, ordered};
+use super::log::Log;
+use super::second::Second;
 use super::{Matching, Selector};
 use crate::blast::names::{NONE, RECORD_ID};
 use crate::blast::touches::environment_number;
@@ -64,12 +65,13 @@ impl Log {
                     && touches.mark(*row).environment() == environment
                     && picked.contains(touches.seqs[*row])
             };
-            let mut own = HashSet::new();
+            let mut is_own = vec![false; touches.action_keys.len()];
             for row in (0..touches.len()).filter(is_picked) {
-                own.insert(touches.actions[row]);
+                is_own[touches.actions[row] as usize] = true;
                 first_at = first_at.into_iter().chain([touches.at[row]]).min();
             }
-            actions.extend(own.into_iter().map(|action| touches.action_keys[action as usize]));
+            let own = touches.action_keys.iter().zip(is_own).filter(|(_, is_own)| *is_own);
+            actions.extend(own.map(|(key, _)| *key));
             if actions.len() > INCIDENT_ACTIONS {
                 return Err(Error::limit(format!(
                     "the predicate picks more than {INCIDENT_ACTIONS} actions; narrow it, or its window"
@@ -149,11 +151,11 @@ impl Log {
         }
     }
 
-    /// What the second pass must see, in order.
+    /// Gives `second` what it must see.
     ///
     /// # Errors
     /// When a data file cannot be read.
-    pub(super) async fn events(self: &Arc<Self>, needed: &Needed) -> Result<RecordBatch> {
+    pub(super) async fn trace(self: &Arc<Self>, needed: &Needed, second: &mut Second<'_>) -> Result<()> {
         let placed = self.placed(&needed.unplaced).await?;
         let mut actions = [needed.actions.as_slice(), placed.as_slice()].concat();
         actions.sort_unstable();
@@ -170,11 +172,14 @@ impl Log {
         let tasks: Vec<_> =
             reads.into_iter().map(|read| async move { SpawnedTask::spawn(read).join().await }).collect();
         let mut found = stream::iter(tasks).buffered(AHEAD);
-        let mut batches = Vec::new();
+        let mut next = 0;
         while let Some(rows) = found.next().await {
-            batches.extend(rows.map_err(|e| Error::internal("looking events up failed by a defect").because(e))??);
+            next += 1;
+            let rows = rows.map_err(|e| Error::internal("looking events up failed by a defect").because(e))??;
+            // Stretches come by their first instant: what is earlier is complete.
+            second.take(rows, (next < self.len()).then(|| self.span(next).0))?;
         }
-        ordered(&batches, self.size)
+        Ok(())
     }
 
     /// The events of a stretch that belong to `actions` or stand in `rows`.
