@@ -2,8 +2,8 @@
 //!
 //! usage: cargo bench --bench engine -- WORK [--store DIR] [--file NDJSON] [--events N] [--runs K] [--only NAME,…]
 //!
-//! WORK is one of ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, review,
-//! serve, plot.
+//! WORK is one of ingest, ack, open, queries, asked, lookups, report, compact, hash, tree, verify, prove, pack, scope,
+//! review, serve, plot.
 //! Each measurement is one line of JSON on standard output; words go to standard error. Nothing here passes or fails: a
 //! run is kept in `benches/runs/` with machine, command and versions, and compared by people. `benches/compare/` puts
 //! other engines beside it.
@@ -44,8 +44,8 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let Some((work, options)) = args.split_first() else {
         eprintln!(
-            "name a work: ingest, ack, open, queries, lookups, report, compact, hash, tree, verify, prove, pack, scope, \
-             review, serve, plot (see benches/engine/main.rs)"
+            "name a work: ingest, ack, open, queries, asked, lookups, report, compact, hash, tree, verify, prove, pack, \
+             scope, review, serve, plot (see benches/engine/main.rs)"
         );
         return;
     };
@@ -62,6 +62,7 @@ fn main() {
             "compact" => writing::compact(&ask).await,
             "open" => questions::open(&ask).await,
             "queries" => questions::queries(&ask).await,
+            "asked" => questions::asked(&ask).await,
             "lookups" => questions::look_ups(&ask).await,
             "hash" => proving::hash(&ask),
             "tree" => proving::tree(&ask),

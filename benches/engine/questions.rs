@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use probity::clock::Clock;
+use probity::error::Result;
 use probity::query::answer::{Answer, Limits};
 use probity::query::asof::AsOf;
 use probity::query::catalogue::Catalogue;
@@ -17,7 +18,7 @@ use probity::report::monthly::{Request, dashboard, review};
 use probity::report::period::Month;
 use probity::store::object::Location;
 use probity::store::{Snapshot, Store, keys};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Ask;
 use crate::measure::{line, peak_mib, times};
@@ -54,6 +55,14 @@ impl Opened {
     pub async fn engine(&self) -> Engine {
         Engine::new(&self.runtime, &self.snapshot, self.as_of).await.expect("a session")
     }
+
+    /// What is said of the last answer beside the times.
+    fn told(&self, answer: Option<Result<Answer>>) -> Value {
+        match answer.expect("a run") {
+            Ok(answer) => json!({"events": self.snapshot.size, "rows": count(&answer), "peak_mib": peak_mib()}),
+            Err(e) => json!({"error": e.to_string()}),
+        }
+    }
 }
 
 /// From nothing to a consistent prefix.
@@ -84,21 +93,35 @@ pub async fn queries(ask: &Ask) {
         }
         let run = async || opened.engine().await.run(query, &params).await;
         let (times, answer) = times(ask.runs, run).await;
-        let more = match answer.expect("a run") {
-            Ok(answer) => {
-                json!({"events": opened.snapshot.size, "rows": count(&answer), "peak_mib": peak_mib()})
-            }
-            Err(e) => json!({"error": e.to_string()}),
-        };
-        line(&query.name, &times, more);
+        line(&query.name, &times, opened.told(answer));
     }
     for (name, sql) in SQL.iter().filter(|(name, _)| ask.wants(name)) {
         let (times, answer) = times(ask.runs, async || opened.engine().await.sql(sql, Limits::default()).await).await;
-        let more = match answer.expect("a run") {
-            Ok(answer) => json!({"events": opened.snapshot.size, "rows": count(&answer)}),
-            Err(e) => json!({"error": e.to_string()}),
+        line(name, &times, opened.told(answer));
+    }
+}
+
+/// The questions of `--file`, which `benches/compare/run.py --questions-to` wrote, each run in a session of its own: what
+/// the other engines are asked there in process as well.
+pub async fn asked(ask: &Ask) {
+    let opened = opened(ask).await;
+    let file = ask.file.as_ref().expect("questions; name them with --file");
+    let questions = std::fs::read_to_string(file).expect("a file of questions");
+    let catalogue = Catalogue::shipped().expect("queries");
+    for question in questions.lines().map(|text| serde_json::from_str::<Value>(text).expect("a question")) {
+        let name = question["name"].as_str().expect("a name");
+        if !ask.wants(name) {
+            continue;
+        }
+        let given = question["params"].as_object().into_iter().flatten();
+        let params: Params =
+            given.map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned())).collect();
+        let run = async || match question["sql"].as_str() {
+            Some(sql) => opened.engine().await.sql(sql, Limits { rows: usize::MAX, ..Limits::default() }).await,
+            None => opened.engine().await.run(catalogue.get(name)?, &params).await,
         };
-        line(name, &times, more);
+        let (times, answer) = times(ask.runs, run).await;
+        line(name, &times, opened.told(answer));
     }
 }
 
@@ -160,7 +183,7 @@ async fn keys(opened: &Opened) -> Vec<(&'static str, String)> {
     let sql = format!("select event_id, record_id, action_id from events where seq in ({})", seqs.join(", "));
     for row in rows(&engine.sql(&sql, Limits::default()).await.expect("keys")).expect("rows") {
         for column in ["event_id", "record_id", "action_id"] {
-            if let Some(key) = row.get(column).and_then(serde_json::Value::as_str) {
+            if let Some(key) = row.get(column).and_then(Value::as_str) {
                 keys.push((column, key.to_owned()));
             }
         }

@@ -1,7 +1,8 @@
 //! Ingest, acknowledgement, compaction: into stores in a temporary folder beside the one that is named.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,7 +39,20 @@ fn lines(events: u64, seed: u64) -> Vec<u8> {
     text
 }
 
-fn stored_bytes(path: &std::path::Path) -> u64 {
+/// Writes simulated lines into a file: in memory they would be counted as the ingest's.
+fn write_lines(events: u64, seed: u64, path: &Path) {
+    let mut simulation = Simulation::new(Plan { events, seed, ..Plan::default() });
+    let mut file = BufWriter::new(File::create(path).expect("a file"));
+    let mut line = Vec::new();
+    while let Some(event) = simulation.next_event() {
+        line.clear();
+        write_ndjson(&event, &mut line);
+        file.write_all(&line).expect("a write");
+    }
+    file.flush().expect("a write");
+}
+
+fn stored_bytes(path: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(path) else { return std::fs::metadata(path).map_or(0, |m| m.len()) };
     entries.flatten().map(|entry| stored_bytes(&entry.path())).sum()
 }
@@ -47,16 +61,16 @@ fn stored_bytes(path: &std::path::Path) -> u64 {
 pub async fn ingest(ask: &Ask) {
     let folder = folder(ask);
     let store = new_store(&folder).await;
-    let (name, bytes, reader): (_, _, Box<dyn std::io::Read + Send>) = match &ask.file {
-        Some(path) => {
-            let bytes = std::fs::metadata(path).expect("the file").len();
-            ("file", bytes, Box::new(File::open(path).expect("the file")))
-        }
-        None => {
-            let text = lines(ask.events, 1);
-            ("simulated", text.len() as u64, Box::new(std::io::Cursor::new(text)))
-        }
+    let beside = self::folder(ask);
+    let (name, path) = match &ask.file {
+        Some(path) => ("file", path.clone()),
+        None => ("simulated", beside.path().join("events.ndjson")),
     };
+    if ask.file.is_none() {
+        write_lines(ask.events, 1, &path);
+    }
+    let bytes = std::fs::metadata(&path).expect("the file").len();
+    let reader = Box::new(File::open(&path).expect("the file"));
     let start = Instant::now();
     let source = Source::Json { name: name.to_owned(), reader };
     let (report, outcome) = run_ingest(&store, source, &|_, _| {}).await;

@@ -23,25 +23,40 @@ with successes as (
     select
         seq,
         event_order,
-        action_id,
-        lag(event_order) over (partition by action_id order by event_order) as previous_order,
-        lag(seq) over (partition by action_id order by event_order) as previous_seq
+        action_id
     from judged_actions
     where phase = 'execution'
       and outcome = 'succeeded'
 ),
+repeated as (
+    select action_id
+    from successes
+    group by action_id
+    having count(*) > 1
+),
+-- Few actions succeed twice: only theirs are put in order.
+followed as (
+    select
+        s.seq,
+        s.event_order,
+        s.action_id,
+        lag(s.event_order) over (partition by s.action_id order by s.event_order) as previous_order,
+        lag(s.seq) over (partition by s.action_id order by s.event_order) as previous_seq
+    from repeated as r
+    inner join successes as s on s.action_id = r.action_id
+),
 undone as (
-    select distinct s.seq
-    from successes as s
+    select distinct f.seq
+    from followed as f
     inner join action_events as b
-        on b.action_id = s.action_id
-        and b.event_order > s.previous_order
-        and b.event_order < s.event_order
+        on b.action_id = f.action_id
+        and b.event_order > f.previous_order
+        and b.event_order < f.event_order
     where b.event_type = 'action.rolled_back'
       and b.outcome = 'succeeded'
 )
 select
-    case when s.previous_order is not null and u.seq is null then 'violation' else 'ok' end as result,
+    case when f.previous_order is not null and u.seq is null then 'violation' else 'ok' end as result,
     x.action_id,
     x.seq,
     x.occurred_at,
@@ -52,13 +67,14 @@ select
     x.field,
     x.actor_id as actor,
     case
-        when s.previous_order is not null and u.seq is null
-            then concat('succeeded already in event ', s.previous_seq)
+        when f.previous_order is not null and u.seq is null
+            then concat('succeeded already in event ', f.previous_seq)
     end as detail
 from judged_actions as x
-inner join successes as s on s.seq = x.seq
+left join followed as f on f.seq = x.seq
 left join undone as u on u.seq = x.seq
 where x.phase = 'execution'
+  and x.outcome = 'succeeded'
   and x.occurred_at >= $period_start
   and x.occurred_at < $period_end
 order by x.seq

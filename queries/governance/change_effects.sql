@@ -106,7 +106,7 @@ facts as (
         and x.record_id = r.record_id
         and x.event_order > r.review_order
         and x.occurred_at < r.reviewed_at + cast(concat($maturity_days, ' days') as interval)
-    group by r.seq, r.is_after, r.system, r.record_type, r.record_id
+    group by r.seq, r.is_after, r.review_order
     union all
     select
         c.seq,

@@ -12,7 +12,7 @@
 --           due_at          timestamp  owner: cadence_days after the last review, else after the first
 --                                      action or policy; level: after the first execution since
 --           state           utf8       done, overdue or never; never is not yet done, and may be due
--- needs:    a policy, judged_actions; review.decided, review.marked or action.labeled
+-- needs:    a policy; action.executed; review.decided, review.marked or action.labeled
 -- why:      the same reviews as in the controls review_overdue and level_3_without_sample_review. Work
 --           that stands still at a level needs no new sample, so nothing is due there.
 
@@ -42,16 +42,13 @@ first_policies as (
     from policies
     where not is_default
 ),
-works as (
+places as (
     select
-        j.workflow,
-        j.permission_area as area,
-        j.phase,
-        j.level,
-        j.occurred_at
-    from judged_actions as j
-    inner join moments as m on j.occurred_at <= m.judged_at
-    where j.phase in ('proposal', 'execution')
+        workflow,
+        permission_area as area,
+        min(cohort_at) as first_at
+    from actions
+    group by workflow, permission_area
 ),
 owners as (
     select
@@ -62,12 +59,8 @@ owners as (
             where r.days is not null
         ) as days,
         first_value(r.principal order by r.specificity desc, r.name, r.position) as owner
-    from (
-        select workflow, area, min(occurred_at) as first_at
-        from works
-        where phase = 'proposal'
-        group by workflow, area
-    ) as w
+    from places as w
+    inner join moments as m on w.first_at <= m.judged_at
     left join rules as r
         on r.kind = 'owner'
         and (r.workflow is null or r.workflow = w.workflow)
@@ -98,40 +91,121 @@ samples as (
     select
         w.workflow,
         w.area,
-        r.days,
         max(s.reviewed_at) as last_review_at
-    from (
-        select workflow, area, level
-        from works
-        where phase = 'execution'
-        group by workflow, area, level
-    ) as w
-    inner join rules as r on r.kind = 'review_level' and r.level = w.level
+    from places as w
     cross join moments as m
     left join sample_reviews as s
         on (s.workflow = w.workflow or s.workflow is null)
         and (s.permission_area = w.area or s.permission_area is null or w.area is null)
         and (s.workflow is not null or s.permission_area is not null)
         and s.reviewed_at <= m.judged_at
-    group by w.workflow, w.area, r.days
+    where w.workflow is not null
+    group by w.workflow, w.area
+),
+executions as (
+    select
+        workflow,
+        permission_area as area,
+        permission_level,
+        system,
+        record_type,
+        field,
+        operation,
+        issue_type,
+        executed_at as occurred_at
+    from actions
+    where attempts = 1
+      and any_executed
+    union all
+    select
+        a.workflow,
+        a.permission_area,
+        a.permission_level,
+        a.system,
+        a.record_type,
+        a.field,
+        a.operation,
+        a.issue_type,
+        e.occurred_at
+    from actions as a
+    inner join action_events as e on e.action_id = a.action_id
+    where a.attempts > 1
+      and a.any_executed
+      and e.event_type = 'action.executed'
+      and e.outcome in ('succeeded', 'partial', 'unknown')
+),
+-- Policies come first: a join without equality holds in memory the side that it names first.
+eras as (
+    select
+        p.effective_from,
+        least(p.effective_to, m.judged_at + interval '1 microsecond') as effective_to
+    from policies as p
+    cross join moments as m
+),
+timed as (
+    select
+        e.effective_from,
+        x.*
+    from eras as e
+    inner join executions as x
+        on x.occurred_at >= e.effective_from and x.occurred_at < e.effective_to
+),
+-- A level depends on none but these columns: one ruling for all executions alike.
+alike as (
+    select
+        x.effective_from,
+        x.workflow,
+        x.area,
+        x.permission_level,
+        x.system,
+        x.record_type,
+        x.field,
+        x.operation,
+        x.issue_type,
+        s.last_review_at,
+        min(x.occurred_at) filter (
+            where s.last_review_at is null or x.occurred_at > s.last_review_at
+        ) as since_at
+    from samples as s
+    inner join timed as x
+        on x.workflow = s.workflow
+        and (x.area is not distinct from s.area)
+    group by
+        x.effective_from,
+        x.workflow,
+        x.area,
+        x.permission_level,
+        x.system,
+        x.record_type,
+        x.field,
+        x.operation,
+        x.issue_type,
+        s.last_review_at
+),
+levels as (
+    select
+        a.workflow,
+        a.area,
+        a.last_review_at,
+        a.since_at,
+        policy_ruling(
+            p.document, a.workflow, a.area, a.permission_level, a.system, a.record_type, a.field,
+            a.operation, a.issue_type, cast(null as decimal(18, 2)), cast(null as varchar),
+            cast(null as varchar)
+        )['level'] as level
+    from policies as p
+    inner join alike as a on a.effective_from = p.effective_from
 ),
 level_reviews as (
     select
-        s.workflow,
-        s.area,
-        s.days,
-        s.last_review_at,
-        min(w.occurred_at) filter (
-            where s.last_review_at is null or w.occurred_at > s.last_review_at
-        ) as since_at
-    from samples as s
-    inner join rules as r on r.kind = 'review_level' and r.days = s.days
-    inner join works as w
-        on w.phase = 'execution'
-        and w.level = r.level
-        and w.workflow = s.workflow
-        and (w.area is not distinct from s.area)
-    group by s.workflow, s.area, s.days, s.last_review_at
+        l.workflow,
+        l.area,
+        r.days,
+        l.last_review_at,
+        min(l.since_at) as since_at
+    from levels as l
+    inner join rules as r on r.kind = 'review_level' and r.level = l.level
+    group by l.workflow, l.area, r.days, l.last_review_at
 ),
 dues as (
     select

@@ -39,17 +39,17 @@ reviews as (
         min(s.event_order) as review_order
     from review_scopes as s
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     group by s.grain, s.key, s.system, s.record_type, s.record_id
 ),
+-- A record is known by its first review: one number to group by instead of four texts.
 facts as (
     select
         r.grain,
         r.key,
-        r.system,
-        r.record_type,
-        r.record_id,
+        r.review_order,
+        r.record_id is not null as is_record,
         r.reviewed_at,
         x.kind is not null as is_exception,
         false as is_executed
@@ -64,9 +64,8 @@ facts as (
     select
         r.grain,
         r.key,
-        r.system,
-        r.record_type,
-        r.record_id,
+        r.review_order,
+        r.record_id is not null as is_record,
         r.reviewed_at,
         false as is_exception,
         true as is_executed
@@ -78,18 +77,18 @@ facts as (
         and x.event_order > r.review_order
         and x.executed_at < r.reviewed_at + cast(concat($maturity_days, ' days') as interval)
     union all
-    select 'period', null, null, null, null, null, false, false
+    select 'period', null, null, false, null, false, false
 ),
 outcomes as (
     select
         grain,
         key,
-        record_id,
         max(reviewed_at) as reviewed_at,
+        bool_or(is_record) as is_record,
         bool_or(is_exception) as is_exception,
         bool_or(is_executed) as is_executed
     from facts
-    group by grain, key, system, record_type, record_id
+    group by grain, key, review_order
 ),
 scopes as (
     select
@@ -97,7 +96,7 @@ scopes as (
         key,
         count(*) filter (where is_exception and is_executed) as surfaced_by_ai,
         count(*) filter (where is_exception and not is_executed) as found_by_human,
-        count(record_id) as denominator,
+        count(*) filter (where is_record) as denominator,
         max(reviewed_at) as latest_at
     from outcomes
     group by grain, key

@@ -35,8 +35,8 @@ outcomes as (
         false as is_flagged
     from review_scopes as s
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     union all
     select
         s.grain,
@@ -47,8 +47,8 @@ outcomes as (
         s.has_proposal as is_flagged
     from review_actions as s
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     union all
     select 'period', null, null, null, null, false
 ),

@@ -38,8 +38,8 @@ reviews as (
         min(s.event_order) as review_order
     from review_scopes as s
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     group by s.grain, s.key, s.system, s.record_type, s.record_id
 ),
 facts as (
@@ -81,8 +81,8 @@ facts as (
     from review_actions as s
     inner join verdicts as v on v.action_id = s.action_id
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     union all
     select 'period', null, null, null, null, null, false, null, null
 ),

@@ -12,6 +12,7 @@
 --           ci_high     float64
 --           status      utf8     no_data, immature, small_sample or ok
 -- needs:    record.reviewed, record.corrected, action.decided, action.executed, action.rolled_back
+-- window:   reviews, 6 months
 -- why:      each month is a period of its own for routing_exception_rate; the last is the one in
 --           which the period ends. All six are there, so that a gap shows as a gap.
 
@@ -43,13 +44,12 @@ reviews as (
       and reviewed_at < $period_end
     group by to_char(local_time(reviewed_at, $time_zone), '%Y-%m'), system, record_type, record_id
 ),
+-- A record is known by its first review: one number to group by instead of four texts.
 outcomes as (
     select
         r.month,
-        r.system,
-        r.record_type,
-        r.record_id,
-        r.reviewed_at,
+        max(r.reviewed_at) as reviewed_at,
+        count(r.record_id) > 0 as is_record,
         count(x.kind) > 0 as is_exception
     from reviews as r
     left join exceptions as x
@@ -58,15 +58,15 @@ outcomes as (
         and x.record_id = r.record_id
         and x.event_order > r.review_order
         and x.occurred_at < r.reviewed_at + cast(concat($maturity_days, ' days') as interval)
-    group by r.month, r.system, r.record_type, r.record_id, r.reviewed_at
+    group by r.month, r.review_order
     union all
-    select to_char(month_at, '%Y-%m'), null, null, null, null, false
+    select to_char(month_at, '%Y-%m'), null, false, false
     from months
 ),
 counts as (
     select
         month,
-        count(record_id) as reviewed,
+        count(*) filter (where is_record) as reviewed,
         count(*) filter (where is_exception) as exceptions,
         max(reviewed_at) as latest_at
     from outcomes

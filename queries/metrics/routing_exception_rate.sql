@@ -37,18 +37,17 @@ reviews as (
         min(s.event_order) as review_order
     from review_scopes as s
     left join batches as b on s.grain = 'batch' and b.batch_id = s.key
-    where b.batch_id is not null
-       or (s.grain <> 'batch' and s.reviewed_at >= $period_start and s.reviewed_at < $period_end)
+    where (s.grain = 'batch' or (s.reviewed_at >= $period_start and s.reviewed_at < $period_end))
+      and (s.grain <> 'batch' or b.batch_id is not null)
     group by s.grain, s.key, s.system, s.record_type, s.record_id
 ),
+-- A record is known by its first review: one number to group by instead of four texts.
 outcomes as (
     select
         r.grain,
         r.key,
-        r.system,
-        r.record_type,
-        r.record_id,
-        r.reviewed_at,
+        max(r.reviewed_at) as reviewed_at,
+        count(r.record_id) > 0 as is_record,
         count(x.kind) > 0 as is_exception
     from reviews as r
     left join exceptions as x
@@ -57,16 +56,16 @@ outcomes as (
         and x.record_id = r.record_id
         and x.event_order > r.review_order
         and x.occurred_at < r.reviewed_at + cast(concat($maturity_days, ' days') as interval)
-    group by r.grain, r.key, r.system, r.record_type, r.record_id, r.reviewed_at
+    group by r.grain, r.key, r.review_order
     union all
-    select 'period', null, null, null, null, null, false
+    select 'period', null, null, false, false
 ),
 counts as (
     select
         grain,
         key,
         count(*) filter (where is_exception) as numerator,
-        count(record_id) as denominator,
+        count(*) filter (where is_record) as denominator,
         max(reviewed_at) as latest_at
     from outcomes
     group by grain, key

@@ -55,7 +55,7 @@ plans as (
     from statements
     where event_type = 'review.planned'
 ),
-decisions as (
+conclusions as (
     select
         review_id,
         occurred_at as decided_at,
@@ -103,7 +103,7 @@ select
     end as state
 from plans as p
 inner join courses as c on c.review_id = p.review_id
-left join decisions as d on d.review_id = p.review_id and d.position = 1
+left join conclusions as d on d.review_id = p.review_id and d.position = 1
 where p.position = 1
   and c.last_at >= $period_start
 order by p.planned_at, p.review_id

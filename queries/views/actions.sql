@@ -83,7 +83,7 @@
 --           the largest number costs a fraction of an ordered last_value over text (a quarter at
 --           eight columns), and a column nobody selects costs nothing in either step.
 
-with action_events as (
+with told as (
     select
         action_id,
         event_type,
@@ -182,7 +182,7 @@ speakers as (
         ) as last_succeeded_order,
         max(event_order) filter (where event_type = 'action.rolled_back') as roll_back_order,
         max(event_order) filter (where event_type = 'action.labeled') as label_order
-    from action_events
+    from told
     group by action_id
 )
 select
@@ -290,6 +290,6 @@ select
     bool_or(
         e.decision is not null and (e.reviewer is not null or e.actor_kind = 'human')
     ) is true as has_human_decision
-from action_events as e
+from told as e
 inner join speakers as o on o.action_id = e.action_id
 group by e.action_id

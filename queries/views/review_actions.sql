@@ -14,30 +14,7 @@
 -- why:      a record examined every week and flagged once is not flagged every week: the batch ties a
 --           proposal to its review, where both name one.
 
--- Reviews meet actions before they are told apart by scope: the join has a seventh of the rows.
-with proposed as (
-    select
-        r.reviewed_at,
-        r.workflow,
-        r.batch_id,
-        r.system,
-        r.record_type,
-        r.record_id,
-        r.segment,
-        r.rule_version,
-        r.prompt_version,
-        r.model_version,
-        a.action_id,
-        a.has_proposal,
-        a.proposal_order
-    from reviewed as r
-    inner join actions as a
-        on a.system = r.system
-        and a.record_type = r.record_type
-        and a.record_id = r.record_id
-        and (a.batch_id = r.batch_id or a.batch_id is null or r.batch_id is null)
-),
-keyed as (
+with keyed as (
     select
         p.*,
         g.grain,
@@ -49,7 +26,7 @@ keyed as (
             when 'prompt_version' then p.prompt_version
             when 'model_version' then p.model_version
         end as key
-    from proposed as p
+    from reviewed_actions as p
     cross join (
         values
             ('period'), ('workflow'), ('batch'), ('segment'), ('rule_version'), ('prompt_version'),

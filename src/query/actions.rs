@@ -25,9 +25,9 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProvi
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::union::UnionExec;
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore};
 use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use tempfile::TempDir;
 
@@ -162,7 +162,14 @@ struct Ask<'a> {
 
 /// `segment` as DataFusion reads it, without its replaced rows.
 fn partitioned(segment: &Segment) -> PartitionedFile {
-    let file = PartitionedFile::new(segment.path.to_string(), segment.bytes);
+    // Not `new`, which encodes a path that is encoded already once more.
+    let file = PartitionedFile::new_from_meta(ObjectMeta {
+        location: segment.path.clone(),
+        last_modified: chrono::DateTime::UNIX_EPOCH,
+        size: segment.bytes,
+        e_tag: None,
+        version: None,
+    });
     if segment.replaced.is_empty() {
         return file;
     }

@@ -32,6 +32,10 @@ use crate::store::snapshot::DataFile;
 const GROUPS_PER_PARTITION: usize = 2;
 /// Ordered groups that are accepted on the smallest machine.
 const MIN_GROUPS: usize = 8;
+/// Bytes of the footer of a data file with few pages.
+const FOOTER_BYTES: usize = 16 * 1024;
+/// Bytes that the page index and the footer say of a page of all columns.
+const PAGE_INDEX_BYTES: usize = 3 * 1024;
 
 /// The range of values that one place (a file, the journal) holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -206,6 +210,13 @@ impl Place<'_> {
     }
 }
 
+/// Bytes to read from the end of each of `files` at once: footer and page index of the largest fit, and little else is
+/// read of the others. A file with more to say is read twice.
+pub fn ending_bytes(files: &[Place<'_>]) -> usize {
+    let rows = files.iter().map(|place| place.file.rows).max().unwrap_or(0);
+    FOOTER_BYTES + PAGE_INDEX_BYTES * (rows as usize).div_ceil(PAGE_ROWS)
+}
+
 /// `place` as DataFusion reads it: its month as partition value, its statistics, its order.
 pub fn partitioned(place: &Place<'_>, file_schema: &Schema, ordering: Option<&LexOrdering>) -> PartitionedFile {
     let file = place.file;
@@ -276,4 +287,29 @@ pub fn file_groups(groups: &[Vec<Place<'_>>], file_schema: &Schema, ordering: Op
         FileGroup::new(files.iter().map(|file| partitioned(file, file_schema, ordering)).collect())
     };
     groups.iter().map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::path::Path;
+    use parquet::file::metadata::ParquetMetaDataReader;
+
+    use super::super::testing::{random_events, stored};
+    use super::*;
+    use crate::store::parquet::{Effort, encode, sort};
+
+    #[test]
+    fn footer_and_page_index_of_a_file_are_read_at_once() {
+        let events = 2 * PAGE_ROWS + 1;
+        let bytes = encode(&[sort(&stored(&random_events(3, events))).unwrap()], Effort::Compact).unwrap();
+        let metadata = ParquetMetaDataReader::new().parse_and_finish(&bytes).unwrap();
+        let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
+        let indexes = columns.flat_map(|column| [column.column_index_offset(), column.offset_index_offset()]);
+        let needed = bytes.len() - indexes.flatten().min().unwrap() as usize;
+        let (path, month, range) = (Path::from("part-1.parquet"), "2026-03".to_owned(), (0, i64::MAX));
+        let (bytes, rows) = (bytes.len() as u64, events as u64);
+        let file = DataFile { path, bytes, rows, month, seq: range, occurred_at: range, recorded_at: range };
+        let read = ending_bytes(&[Place::from(&file)]);
+        assert!(needed <= read && read < 4 * needed, "{needed} bytes are needed, {read} are read");
+    }
 }

@@ -76,6 +76,8 @@ pub struct NamedQuery {
     pub needs: String,
     /// What the answer for a period depends on; everything when `None`.
     pub window: Option<Window>,
+    /// Months before `period_end` in which the period begins, where no parameter says so.
+    pub window_months: Option<i64>,
     /// Why it is computed so.
     pub why: String,
 }
@@ -127,6 +129,26 @@ pub enum Window {
     Batches,
 }
 
+impl Window {
+    fn called(word: &str) -> Option<Self> {
+        match word {
+            "actions" => Some(Self::Actions),
+            "reviews" => Some(Self::Reviews),
+            "batches" => Some(Self::Batches),
+            _ => None,
+        }
+    }
+}
+
+/// What `text` says of a window: `reviews`, or `reviews, 6 months`.
+fn window_of(text: &str) -> (Option<Window>, Option<i64>) {
+    let Some((of, length)) = text.split_once(", ") else { return (Window::called(text), None) };
+    match length.strip_suffix(" months").and_then(|months| months.parse().ok()) {
+        Some(months) => (Window::called(of), Some(months)),
+        None => (None, None),
+    }
+}
+
 impl NamedQuery {
     /// Reads the file `file` (`folder/name.sql`) with content `text`.
     ///
@@ -134,6 +156,21 @@ impl NamedQuery {
     /// Unknown folder or key, a missing question, grain or returns, a bad line, a parameter that is
     /// undeclared or unused. The message names file and line.
     pub fn parse(file: &str, text: &str) -> Result<Self> {
+        let query = Self::read(file, text)?;
+        let params_line = || sections(text).ok()?.iter().find(|s| s.key == "params").map(|s| s.line);
+        query.check_params().map_err(|(line, what)| {
+            let line = line.or_else(params_line).unwrap_or(1);
+            Error::invalid(format!("queries/{file}:{line}: {what}"))
+        })?;
+        Ok(query)
+    }
+
+    /// Reads the file `file` with content `text`, whose parameters are known to be those that its header declares: to
+    /// find them takes a tokenizer of all SQL, which a short command would spend more time in than in its work.
+    ///
+    /// # Errors
+    /// Unknown folder or key, a missing question, grain or returns, a bad line. The message names file and line.
+    pub(super) fn read(file: &str, text: &str) -> Result<Self> {
         let at = |line: usize, what: String| Error::invalid(format!("queries/{file}:{line}: {what}"));
         let (folder, name) = file.split_once('/').ok_or_else(|| at(1, "not in a folder of queries/".to_owned()))?;
         let kind = Kind::of_folder(folder).ok_or_else(|| at(1, format!("unknown folder `{folder}`")))?;
@@ -148,6 +185,7 @@ impl NamedQuery {
                 return Err(at(1, format!("the header lacks `{key}`")));
             }
         }
+        let (window, window_months) = window_of(&prose("window"));
         let mut query = Self {
             name: name.to_owned(),
             kind,
@@ -158,12 +196,8 @@ impl NamedQuery {
             params: Vec::new(),
             returns: Vec::new(),
             needs: prose("needs"),
-            window: match prose("window").as_str() {
-                "actions" => Some(Window::Actions),
-                "reviews" => Some(Window::Reviews),
-                "batches" => Some(Window::Batches),
-                _ => None,
-            },
+            window,
+            window_months,
             why: prose("why"),
         };
         for section in &sections {
@@ -175,17 +209,18 @@ impl NamedQuery {
                 }
             }
         }
-        let has_period = ["period_start", "period_end"].iter().all(|name| query.param(name).is_some());
+        let begins = query.param("period_start").is_some() != query.window_months.is_some();
+        let has_period = begins && query.param("period_end").is_some();
         if let Some(section) = sections.iter().find(|s| s.key == "window")
             && !(query.window.is_some() && has_period)
         {
             return Err(at(
                 section.line,
-                "a window is `actions`, `reviews` or `batches`, and needs period_start and period_end".to_owned(),
+                "a window is `actions`, `reviews` or `batches`, and needs period_start and period_end, or `, N months` \
+                 behind it and period_end alone"
+                    .to_owned(),
             ));
         }
-        let params_line = sections.iter().find(|s| s.key == "params").map_or(1, |s| s.line);
-        query.check_params().map_err(|(line, what)| at(line.unwrap_or(params_line), what))?;
         Ok(query)
     }
 
@@ -363,6 +398,37 @@ select $since, $maturity_days, $word, $as_of -- $not_a_parameter
             .join("\n")
             + "\nselect 1";
         assert_eq!(NamedQuery::parse("views/y.sql", &none).unwrap().params, vec![]);
+    }
+
+    const BOTH: &str = "\
+-- question: q
+-- grain: g
+-- params: period_start timestamp
+--         period_end timestamp
+-- returns: a timestamp
+-- window: WINDOW
+
+select $period_start, $period_end
+";
+
+    #[test]
+    fn a_window_has_one_beginning() {
+        let end = BOTH.replace("period_start timestamp\n--         ", "").replace("$period_start, ", "");
+        let parsed = |text: &str, window: &str| NamedQuery::parse("metrics/x.sql", &text.replace("WINDOW", window));
+        let query = parsed(BOTH, "actions").unwrap();
+        assert_eq!((query.window, query.window_months), (Some(Window::Actions), None));
+        let query = parsed(&end, "reviews, 6 months").unwrap();
+        assert_eq!((query.window, query.window_months), (Some(Window::Reviews), Some(6)));
+        for (text, window) in [
+            (end.as_str(), "reviews"),
+            (BOTH, "reviews, 6 months"),
+            (end.as_str(), "reviews, six months"),
+            (BOTH, "reviews, 6 weeks"),
+            (BOTH, "months"),
+        ] {
+            let err = parsed(text, window).unwrap_err().to_string();
+            assert!(err.contains("a window is `actions`, `reviews` or `batches`"), "{window}: {err}");
+        }
     }
 
     #[test]

@@ -44,8 +44,6 @@ use crate::store::snapshot::{DataFile, Snapshot};
 pub const STORE_URL: &str = "probity://evidence";
 /// Rows of a journal batch: the batch size of the engine.
 const JOURNAL_BATCH_ROWS: usize = PAGE_ROWS;
-/// Bytes read from the end of a file at once; footer and page index of a compacted file fit.
-const FOOTER_BYTES: usize = 512 * 1024;
 /// From so many columns on besides those filtered by, rows are filtered before these are decoded.
 const LATE_COLUMNS: usize = 3;
 /// Keys looked up in the indexes at once; with more, the columns are read.
@@ -198,7 +196,7 @@ impl EvidenceTable {
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let source = ParquetSource::new(self.schema.clone())
             .with_table_parquet_options(options)
-            .with_metadata_size_hint(FOOTER_BYTES)
+            .with_metadata_size_hint(files::ending_bytes(&files))
             .with_parquet_file_reader_factory(Arc::new(CachedParquetFileReaderFactory::new(
                 self.objects.clone(),
                 cache,

@@ -38,7 +38,8 @@ fn builder(runtime: &QueryRuntime, env: Arc<RuntimeEnv>) -> SessionStateBuilder 
 }
 
 fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let mut all = SessionStateDefaults::default_scalar_functions();
+    let mut all: Vec<_> =
+        SessionStateDefaults::default_scalar_functions().into_iter().map(functions::by_runs).collect();
     all.extend(functions::scalar_functions().into_iter().map(Arc::new));
     all
 }

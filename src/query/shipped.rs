@@ -147,6 +147,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("views/review_marks.sql", include_str!("../../queries/views/review_marks.sql")),
     ("views/review_scopes.sql", include_str!("../../queries/views/review_scopes.sql")),
     ("views/reviewed.sql", include_str!("../../queries/views/reviewed.sql")),
+    ("views/reviewed_actions.sql", include_str!("../../queries/views/reviewed_actions.sql")),
     ("views/sample_reviews.sql", include_str!("../../queries/views/sample_reviews.sql")),
     ("views/source_runs.sql", include_str!("../../queries/views/source_runs.sql")),
     ("views/verdict_scopes.sql", include_str!("../../queries/views/verdict_scopes.sql")),

@@ -39,6 +39,8 @@ const REPAIRS: &str = "repairs";
 const ALL_ACTIONS: &str = "all_actions";
 /// Views that a window restricts. A session of many questions computes each once for a window: all others read them.
 const WINDOWED: [&str; 4] = [ACTIONS, ACTION_EVENTS, REPAIRS, REVIEWED];
+/// Views that many questions about a period read; of all time they are read for a few records only.
+const OF_A_PERIOD: [&str; 1] = ["reviewed_actions"];
 /// Views that read each other many times over: written out they are too long to plan, and quick to compute.
 const DEEP: [&str; 7] =
     ["policies", "policy_rules", "judged_actions", "decisions", "approvals", "action_evidence", "action_writes"];
@@ -47,8 +49,8 @@ const OF_ONE_ACTION: [&str; 5] = ["judged_actions", "decisions", "approvals", "a
 /// Views that those need besides and that are the same for all actions.
 const OF_ALL_ACTIONS: [&str; 2] = ["policies", "policy_rules"];
 /// Views that many questions of a report read, and that cost more to compute than to read back.
-const COSTLY: [&str; 7] =
-    ["approved_executions", "corrections", "exceptions", "reviewed", "sample_reviews", "verdict_scopes", "verdicts"];
+const COSTLY: [&str; 6] =
+    ["approved_executions", "corrections", "exceptions", "reviewed", "sample_reviews", "verdicts"];
 
 /// Which views are computed once and read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +210,7 @@ impl Views {
 
     fn keeps(&self, view: &str) -> bool {
         let is_shared = matches!(self.scope, Scope::Window(_)) && self.keeping == Keeping::Costly;
-        is_shared && WINDOWED.contains(&view) || self.keeping.keeps(view)
+        is_shared && (WINDOWED.contains(&view) || OF_A_PERIOD.contains(&view)) || self.keeping.keeps(view)
     }
 
     /// The rows of `view`, computed at once or, where they tell of one action each, in pieces.

@@ -4,8 +4,9 @@
 //! `window: actions` means the actions with an event in the period, and those that share a batch with one.
 //! `window: reviews` means the reviews of the period, those that share a batch with one, and the actions of that
 //! time and of the days for which outcomes count after it. `window: batches` means as many batches before as well as
-//! a finding looks back on. A parameter `window_days` widens the period on both sides. Whether that suffices for a query is what its header
-//! claims; a test compares every such query with its answer over everything.
+//! a finding looks back on. A parameter `window_days` widens the period on both sides; `, N months` behind the word
+//! lets it begin so many months before `period_end` where no parameter says when. Whether that suffices for a query is
+//! what its header claims; a test compares every such query with its answer over everything.
 
 use std::collections::BTreeSet;
 
@@ -39,6 +40,11 @@ pub(super) struct Window {
 const UNDONE_WITHIN: Micros = 14 * DAY;
 /// How long corrections count unless a question says otherwise.
 const USUAL_MATURITY: Micros = 30 * DAY;
+/// How far around a period a question looks unless told otherwise; the parameter `window_days` says how far.
+const USUAL_AROUND: Micros = 28 * DAY;
+const LONGEST_MONTH: Micros = 31 * DAY;
+/// Months beyond which a window grows little by [`USUAL_AROUND`].
+const MONTHS_WITH_MORE: i64 = 3;
 /// Batches of a workflow before those of a period that its findings look back on.
 const BATCHES_BEFORE: usize = 3;
 
@@ -54,8 +60,13 @@ impl Window {
             _ => Some(0),
         };
         let around = days("window_days")?;
-        let start = instant("period_start")?.checked_sub(around)?;
-        let end = instant("period_end")?.checked_add(around)?;
+        let period_end = instant("period_end")?;
+        let period_start = match query.window_months {
+            // A month begins up to a day earlier or later elsewhere than in UTC.
+            Some(months) => period_end.checked_sub(months.checked_mul(LONGEST_MONTH)?.checked_add(DAY)?)?,
+            None => instant("period_start")?,
+        };
+        let (start, end) = (period_start.checked_sub(around)?, period_end.checked_add(around)?);
         Some(Self { start, end, of: query.window?, maturity: days("maturity_days")? })
     }
 
@@ -74,9 +85,12 @@ impl Window {
         self.end - self.start
     }
 
-    /// A window for every question about this period that reads outcomes for no longer than is usual.
+    /// A window for every question about this period that reads outcomes for no longer than is usual. One of many months
+    /// holds what questions about its last month read around it, too.
     pub(super) fn shared(self) -> Self {
-        Self { of: Of::Batches, maturity: self.maturity.max(USUAL_MATURITY), ..self }
+        let around = if self.length() > MONTHS_WITH_MORE * LONGEST_MONTH { USUAL_AROUND } else { 0 };
+        let (end, maturity) = (self.end.saturating_add(around), self.maturity.max(USUAL_MATURITY));
+        Self { of: Of::Batches, end, maturity, ..self }
     }
 }
 
@@ -316,5 +330,37 @@ impl Restriction {
     /// Whether a review belongs to the window; none where reviews are not restricted.
     pub(super) fn of_reviews(&self) -> Option<Expr> {
         self.reviews.as_ref().map(|part| part.holds(OF_REVIEW))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::catalogue::Catalogue;
+    use super::super::params::Params;
+    use super::*;
+
+    /// The window that the question `name` about a period shares with others.
+    fn shared(name: &str, (start, end): (&str, &str)) -> Window {
+        let query = Catalogue::shipped().unwrap().get(name).unwrap();
+        let all =
+            [("period_start", start), ("period_end", end)].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let params: Params = all.into_iter().filter(|(name, _)| query.param(name).is_some()).collect();
+        Window::of(query, &Bound::new(query, &params, 0).unwrap()).unwrap().shared()
+    }
+
+    #[test]
+    fn the_questions_of_a_month_share_one_window_and_those_of_half_a_year_another() {
+        let month = ("2026-08-31T22:00:00Z", "2026-09-30T22:00:00Z");
+        let of_month = shared("routing_exception_rate", month);
+        for name in ["findings", "approval_coverage", "segment_disparity"] {
+            assert_eq!(shared(name, month), of_month, "{name}");
+        }
+        let of_half_a_year = shared("monthly_routing_exceptions", month);
+        let trend = ("2026-03-31T22:00:00Z", "2026-09-30T22:00:00Z");
+        for (name, period) in [("trend_rates", trend), ("trend_routing_exceptions", trend), ("change_effects", month)] {
+            assert!(of_half_a_year.contains(&shared(name, period)), "{name}");
+            assert!(!of_month.contains(&shared(name, period)), "{name}");
+        }
+        assert!(of_half_a_year.contains(&of_month) && !of_month.contains(&of_half_a_year));
     }
 }

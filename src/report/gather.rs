@@ -3,9 +3,10 @@
 //! In: an engine, dashboards, parameters. Out: the answers by name, and the queries as the appendix prints them.
 //! Invariant: a page is composed from nothing but what is gathered here; no number is computed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::compose::{Answers, LISTED};
@@ -13,7 +14,7 @@ use super::dashboard::Dashboard;
 use super::document::Query;
 use super::files::sha256;
 use crate::clock::{Micros, rfc3339};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::query::answer::Limits;
 use crate::query::catalogue::{Catalogue, tables_in};
 use crate::query::engine::Engine;
@@ -23,6 +24,8 @@ use crate::query::params::Params;
 
 /// The grain of a metric's rows about its period as a whole.
 const PERIOD: &str = "period";
+/// Questions at work at once: while one is planned, or gathers its last rows, the other keeps the processors busy.
+const AT_ONCE: usize = 2;
 
 /// A stretch of time with a name, such as a month.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,45 +61,116 @@ pub struct Gathered {
     pub queries: Vec<Query>,
 }
 
+/// One question of a page.
+struct Question<'a> {
+    query: &'a NamedQuery,
+    period: &'a Period,
+    asks: Asks,
+}
+
+/// What is asked of a query.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    /// All its rows.
+    Rows,
+    /// A metric's rows about the period as a whole.
+    OfPeriod,
+    /// A control's result, and the rows that violate it.
+    Result,
+}
+
 impl Ask<'_> {
     /// Asks everything that `dashboard` shows.
     ///
     /// # Errors
     /// When it names a query that there is not, or a query fails.
     pub async fn all(&self, dashboard: &Dashboard) -> Result<Gathered> {
+        let questions = self.questions(dashboard)?;
+        let answers = self.answers(&questions).await?;
         let mut gathered = Gathered::default();
-        // `controls` stands for the results of all controls on the page.
-        for name in dashboard.queries().into_iter().filter(|name| *name != "controls") {
-            let query = self.catalogue.get(name)?;
-            let found = self.rows(query, &self.period).await?;
-            gathered.answers.insert(name.to_owned(), found);
-            gathered.queries.push(self.printed(query)?);
+        let mut trends: Vec<(&str, &Period, Vec<Row>)> = Vec::new();
+        for (question, found) in questions.iter().zip(answers) {
+            let name = question.query.name.as_str();
+            match question.asks {
+                Asks::Rows => gathered.answers.insert(name.to_owned(), found),
+                Asks::Result => gathered.answers.insert(format!("control:{name}"), found),
+                Asks::OfPeriod => {
+                    trends.push((name, question.period, found));
+                    continue;
+                }
+            };
+            gathered.queries.push(self.printed(question.query)?);
         }
         for name in dashboard.trends() {
-            let query = self.catalogue.get(name)?;
             let mut found = Vec::new();
             for period in &self.trend {
-                let of_period = |row: &Row| row.get("grain").and_then(Value::as_str) == Some(PERIOD);
-                let named = |mut row: Row| {
-                    row.insert("month".to_owned(), period.name.clone().into());
-                    row
-                };
-                // The last period is the one that the page is about: its rows may be there already.
-                let rows = match gathered.answers.get(name) {
-                    Some(rows) if *period == self.period => rows.clone(),
-                    _ => self.rows_of_period(query, period).await?,
-                };
-                found.extend(rows.into_iter().filter(of_period).map(named));
+                let asked = trends.iter().find(|(of, at, _)| *of == name && *at == period).map(|(_, _, rows)| rows);
+                let rows = asked.or_else(|| gathered.answers.get(name)).into_iter().flatten();
+                found.extend(rows.filter(|row| is_of_period(row)).map(|row| named(row, period)));
             }
             gathered.answers.insert(format!("trend:{name}"), found);
         }
-        for name in dashboard.controls() {
-            let query = self.catalogue.get(name)?;
-            gathered.answers.insert(format!("control:{name}"), self.judged(query).await?);
-            gathered.queries.push(self.printed(query)?);
-        }
         self.print_views(&mut gathered)?;
         Ok(gathered)
+    }
+
+    /// Everything that `dashboard` needs, each once.
+    fn questions(&self, dashboard: &Dashboard) -> Result<Vec<Question<'_>>> {
+        let mut questions = Vec::new();
+        // `controls` stands for the results of all controls on the page.
+        let shown: Vec<&str> = dashboard.queries().into_iter().filter(|name| *name != "controls").collect();
+        for name in &shown {
+            let query = self.catalogue.get(name)?;
+            questions.push(Question { query, period: &self.period, asks: Asks::Rows });
+        }
+        for name in dashboard.trends() {
+            let query = self.catalogue.get(name)?;
+            // The last period is the one that the page is about: its rows may be asked for already.
+            let is_new = |period: &&Period| **period != self.period || !shown.contains(&name);
+            let periods = self.trend.iter().filter(is_new);
+            questions.extend(periods.map(|period| Question { query, period, asks: Asks::OfPeriod }));
+        }
+        for name in dashboard.controls() {
+            let query = self.catalogue.get(name)?;
+            questions.push(Question { query, period: &self.period, asks: Asks::Result });
+        }
+        Ok(questions)
+    }
+
+    /// The answers to `questions`, in their order.
+    async fn answers(&self, questions: &[Question<'_>]) -> Result<Vec<Vec<Row>>> {
+        let mut asked = Vec::with_capacity(questions.len());
+        for (place, question) in questions.iter().enumerate() {
+            asked.push(self.placed(place, question));
+        }
+        let mut asked = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let (mut found, mut alone) = (BTreeMap::new(), Vec::new());
+        while let Some((place, answer)) = asked.next().await {
+            match answer {
+                Ok(rows) => drop(found.insert(place, rows)),
+                // Beside another there was too little memory for it.
+                Err(err) if err.kind() == ErrorKind::Limit => alone.push(place),
+                Err(err) => return Err(err),
+            }
+        }
+        for place in alone {
+            found.insert(place, self.answer(&questions[place]).await?);
+        }
+        Ok(found.into_values().collect())
+    }
+
+    async fn placed(&self, place: usize, question: &Question<'_>) -> (usize, Result<Vec<Row>>) {
+        (place, self.answer(question).await)
+    }
+
+    async fn answer(&self, question: &Question<'_>) -> Result<Vec<Row>> {
+        let Question { query, period, asks } = question;
+        let answer = match asks {
+            Asks::Rows => self.rows(query, period).await,
+            Asks::OfPeriod => self.rows_of_period(query, period).await,
+            Asks::Result => self.judged(query).await,
+        };
+        answer.map_err(|err| of_query(query, err))
     }
 
     /// Adds the views that the queries read: without their texts no number can be recomputed.
@@ -112,22 +186,19 @@ impl Ask<'_> {
     }
 
     async fn rows(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
-        let answer = self.engine.run(query, &self.params_for(query, period)).await.map_err(|e| of_query(query, e))?;
-        rows(&answer)
+        rows(&self.engine.run(query, &self.params_for(query, period)).await?)
     }
 
     /// The rows of a metric about the period as a whole.
     async fn rows_of_period(&self, query: &NamedQuery, period: &Period) -> Result<Vec<Row>> {
-        let answer = self.engine.run_grain(query, &self.params_for(query, period), PERIOD).await;
-        rows(&answer.map_err(|e| of_query(query, e))?)
+        rows(&self.engine.run_grain(query, &self.params_for(query, period), PERIOD).await?)
     }
 
     /// The result of a control as a row, then the rows that violate it.
     async fn judged(&self, query: &NamedQuery) -> Result<Vec<Row>> {
         let limits = Limits { rows: LISTED, ..Limits::default() };
         let params = self.params_for(query, &self.period);
-        let answer = async { self.engine.stream(query, &params, limits).await?.collect().await };
-        let answer = answer.await.map_err(|e| of_query(query, e))?;
+        let answer = self.engine.stream(query, &params, limits).await?.collect().await?;
         let judged = answer.judgement.ok_or_else(|| Error::invalid(format!("`{}` is no control", query.name)))?;
         let first = json!({
             "result": judged.verdict().word(), "population": judged.population, "violations": judged.violations,
@@ -158,6 +229,17 @@ impl Ask<'_> {
             digest: sha256(&query.text),
         })
     }
+}
+
+fn is_of_period(row: &Row) -> bool {
+    row.get("grain").and_then(Value::as_str) == Some(PERIOD)
+}
+
+/// `row` with the name of `period` beside it.
+fn named(row: &Row, period: &Period) -> Row {
+    let mut row = row.clone();
+    row.insert("month".to_owned(), period.name.clone().into());
+    row
 }
 
 /// The same error, naming the question that the page failed at.

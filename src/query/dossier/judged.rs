@@ -68,14 +68,16 @@ pub(super) async fn judge(engine: &Engine, rows: &RecordBatch, sight: Sight) -> 
     };
     let policies = found::by(engine, Column::EventType, "config.changed", is_policy).await?;
     let small = Small::over(engine, &[rows.clone(), policies], sight).await?;
-    let evidence = small.view("action_evidence", "action_id").await?.pop();
-    Ok(Judged {
-        judgements: small.view("judged_actions", "event_order, phase").await?,
-        decisions: small.view("decisions", "event_order").await?,
-        approvals: small.view("approvals", "event_order").await?,
-        action: small.view("actions", "action_id").await?.pop(),
-        evidence: evidence.map(|row| items(&row)),
-    })
+    // Most of each is planning, which has a thread of its own.
+    let (mut actions, judgements, decisions, approvals, mut evidence) = tokio::try_join!(
+        small.view("actions", "action_id"),
+        small.view("judged_actions", "event_order, phase"),
+        small.view("decisions", "event_order"),
+        small.view("approvals", "event_order"),
+        small.view("action_evidence", "action_id"),
+    )?;
+    let (action, evidence) = (actions.pop(), evidence.pop().map(|row| items(&row)));
+    Ok(Judged { action, judgements, decisions, approvals, evidence })
 }
 
 fn items(row: &Row) -> Vec<Item> {

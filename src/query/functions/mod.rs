@@ -3,6 +3,7 @@
 //! In: columns. Out: columns of the same length. Invariant: each is pure and gives the same for the same
 //! input; content that cannot be understood is null, never an error that repeats it.
 
+mod by_runs;
 mod intake;
 mod json;
 mod policy;
@@ -13,6 +14,7 @@ mod scalar;
 mod statistics;
 pub mod time;
 
+pub use by_runs::by_runs;
 use datafusion::logical_expr::ScalarUDF;
 
 /// A function as the list of named queries shows it.

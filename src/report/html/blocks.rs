@@ -116,7 +116,12 @@ impl Page<'_> {
                      <p class=\"note\">On paper each is named by the SHA-256 of its text; the text itself is in this \
                      file, and a text opened on screen is printed.</p>\n\
                      <p class=\"choice\"><label><input type=\"checkbox\" class=\"with-texts\"> Print all texts \
-                     too</label></p>\n<div class=\"flow\">\n";
+                     too</label></p>\n";
+        // Beside the list, as a text stands beside its own: the style shows the list for who comes from a number.
+        let all = if let [_] = queries { "The query".to_owned() } else { format!("All {} queries", queries.len()) };
+        self.put(format_args!(
+            "<details><summary>{all}: question, parameters, SQL</summary></details>\n<div class=\"flow\">\n"
+        ));
         for query in queries {
             self.query(query);
         }

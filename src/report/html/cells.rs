@@ -39,10 +39,8 @@ impl Page<'_> {
             _ => "wide",
         };
         let length = if table.rows.len() > ROWS_KEPT_TOGETHER { "long" } else { "short" };
-        self.put(format_args!(
-            "<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n\
-             <table class=\"{width} {length}\">\n<caption>{caption}</caption>\n<thead>\n<tr>\n"
-        ));
+        self.out += &region(&caption);
+        self.put(format_args!("<table class=\"{width} {length}\">\n<caption>{caption}</caption>\n<thead>\n<tr>\n"));
         for column in &table.columns {
             let class = kind_class(column.kind);
             self.put(format_args!("<th scope=\"col\" class=\"{class}\">{}</th>\n", escape(&column.label)));
@@ -98,6 +96,11 @@ impl Page<'_> {
             None => escape(id),
         }
     }
+}
+
+/// What opens the region of a table, which scrolls sideways where it is wide; `caption` is markup.
+pub(super) fn region(caption: &str) -> String {
+    format!("<div class=\"scroll\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n")
 }
 
 /// A flag: its words, with a sign and a colour that repeat them.

@@ -5,9 +5,9 @@
 //! escaped on its way out, and the same document gives the same bytes. It must not compute, sort or
 //! leave out anything: the page shows all that the document holds.
 //!
-//! Queries fold on screen. Paper names each by the digest of its text and prints the texts that the reader
-//! opened, or all on a tick: they are more pages than the rest of a report, a meeting needs none of them, and
-//! the digest binds the paper to the file that holds them. A text stands *beside* its `<details>`, so that
+//! Queries fold on screen, each and all together. Paper names each by the digest of its text and prints the texts
+//! that the reader opened, or all on a tick: they are more pages than the rest of a report, a meeting needs none of
+//! them, and the digest binds the paper to the file that holds them. A text stands *beside* its `<details>`, so that
 //! style alone decides, the same in every browser.
 //!
 //! [`fragment`] is the same page without its head, for a server that frames it and serves the style sheet itself.
@@ -64,6 +64,19 @@ pub fn fragment(page: &str) -> Option<String> {
     let (_, body) = page.split_once(OPENING)?;
     let (front, parts) = body.strip_suffix(CLOSING)?.split_once(MAIN)?;
     Some(format!("<div class=\"report\">\n{front}<div class=\"parts\">\n{parts}</div>\n</div>\n"))
+}
+
+/// `page` without its table called `caption`, for who shows the rows of it in a form of his own; as it is where there is
+/// no such table.
+pub fn without_table(page: &str, caption: &str) -> String {
+    const END: &str = "</table>\n</div>\n";
+    let start = format!("<div class=\"table\">\n{}", cells::region(&escape(caption)));
+    let cut = page.split_once(&start).and_then(|(before, rest)| {
+        // A note or a source may stand under the rows, and nothing in them opens a part.
+        let (_, after) = rest.split_once(END)?.1.split_once("</div>\n")?;
+        Some(format!("{before}{after}"))
+    });
+    cut.unwrap_or_else(|| page.to_owned())
 }
 
 /// Text as HTML: the five special characters escaped, and deceptive characters made visible (see
@@ -418,6 +431,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_can_be_left_out_and_nothing_else_goes_with_it() {
+        for text in ["plain", EVIL] {
+            let page = render(&full(text));
+            let less = without_table(&page, text);
+            assert_eq!((page.matches("<table").count(), less.matches("<table").count()), (2, 1));
+            assert_eq!(less.matches("<div").count(), less.matches("</div>").count());
+            assert!(less.contains("sign-off") && less.contains("class=\"queries\""));
+            assert_eq!(without_table(&page, "no such table"), page);
+        }
+    }
+
+    #[test]
     fn the_same_document_gives_the_same_bytes() {
         assert_eq!(render(&full("plain")), render(&full("plain")));
     }
@@ -506,6 +531,8 @@ mod tests {
     fn a_query_is_named_by_its_digest_on_paper_and_its_text_is_a_tick_away() {
         let page = render(&full("plain"));
         assert!(page.contains("<p class=\"digest\">plain</p>") && page.contains("</summary></details>\n<pre>"));
+        assert!(page.contains("SQL</summary></details>\n<div class=\"flow\">"));
+        assert!(STYLE.contains(".queries > details:not([open]) + .flow:not(:has(:target))"));
         let on_paper = STYLE.split_once("@media print").map_or("", |(_, rules)| rules);
         assert!(on_paper.contains("body:has(.with-texts:checked) .query pre"));
         assert!(on_paper.contains(".query details[open] + pre"));

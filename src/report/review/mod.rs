@@ -95,7 +95,13 @@ fn banner(document: &Value) -> Option<String> {
     let last = list(document, "/rulings").last();
     let signed = last.map(|ruling| (words(ruling, "/status/decision"), number(ruling, "/seq").unwrap_or(0)));
     let now = words(document, "/status/decision");
+    let unheard = number(document, "/unheard").filter(|unheard| *unheard > 0);
     match signed {
+        Some((_, seq)) if unheard.is_some() => Some(format!(
+            "ENABLE was signed in event {seq} while {} more marks came, which it does not count: it shows nothing and \
+             lets nothing run; plan another review.",
+            counted(document, "/unheard")
+        )),
         None => Some("Nobody has signed a decision yet; the numbers are those of the marks so far.".to_owned()),
         Some((decision, seq)) if decision != now => Some(format!(
             "The decision that was signed in event {seq} is {decision}; by the evidence of today it would be {now}."
@@ -331,6 +337,17 @@ mod tests {
         assert!(banner < html.find("Outputs in the frame").unwrap());
         assert!(report(&document("REJECTED"), "default").html.contains("event 800 is EXTEND"));
         assert!(!report(&document("EXTEND"), "default").html.contains("Read this first"));
+    }
+
+    #[test]
+    fn an_enable_that_does_not_count_every_mark_says_so_before_any_number() {
+        let mut late = document("ENABLE");
+        late["rulings"][0]["status"]["decision"] = "ENABLE".into();
+        assert!(!report(&late, "default").html.contains("Read this first"));
+        late["unheard"] = 2.into();
+        let html = report(&late, "default").html;
+        let banner = html.find("while 2 more marks came, which it does not count").unwrap();
+        assert!(banner < html.find("Outputs in the frame").unwrap());
     }
 
     #[test]
