@@ -101,21 +101,25 @@ impl BatchBuilder {
 }
 
 impl ColumnBuilder {
+    /// An empty builder. It reserves nothing: most columns of a small batch stay empty, and an event that comes alone
+    /// would wait for memory that a thousand of them fill.
     fn new(kind: Kind) -> Self {
         match kind {
-            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) | Kind::Bytes => Self::Text(StringViewBuilder::new()),
-            Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
-            Kind::Int64 => Self::Int64(Int64Builder::new()),
-            Kind::Int32 => Self::Int32(Int32Builder::new()),
-            Kind::Int8 => Self::Int8(Int8Builder::new()),
+            Kind::Text | Kind::Id | Kind::Key | Kind::Word(_) | Kind::Bytes => {
+                Self::Text(StringViewBuilder::with_capacity(0))
+            }
+            Kind::Instant => Self::Instant(TimestampMicrosecondBuilder::with_capacity(0).with_timezone("UTC")),
+            Kind::Int64 => Self::Int64(Int64Builder::with_capacity(0)),
+            Kind::Int32 => Self::Int32(Int32Builder::with_capacity(0)),
+            Kind::Int8 => Self::Int8(Int8Builder::with_capacity(0)),
             Kind::Amount => {
-                let builder = Decimal128Builder::new().with_precision_and_scale(18, 2);
+                let builder = Decimal128Builder::with_capacity(0).with_precision_and_scale(18, 2);
                 Self::Amount(builder.expect("18 and 2 are valid"))
             }
-            Kind::Ratio => Self::Ratio(Float64Builder::new()),
+            Kind::Ratio => Self::Ratio(Float64Builder::with_capacity(0)),
             Kind::Inputs => {
                 let entry = StructBuilder::from_fields(input_fields(), 0);
-                Self::Inputs(ListBuilder::new(entry).with_field(Arc::new(input_element())))
+                Self::Inputs(ListBuilder::with_capacity(entry, 0).with_field(Arc::new(input_element())))
             }
         }
     }

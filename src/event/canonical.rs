@@ -29,8 +29,15 @@ enum Source {
     Digest { value: Column, kept: Column },
 }
 
+/// A key of the canonical form.
+struct Key {
+    /// A comma, the name and a colon.
+    opening: String,
+    source: Source,
+}
+
 /// The keys in ascending byte order; names are ASCII, so this is the order of RFC 8785 as well.
-static KEYS: LazyLock<Vec<(&'static str, Source)>> = LazyLock::new(|| {
+static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
     let is_plain = |column: Column| match column.spec().role {
         Role::Open => true,
         Role::Sealed => false,
@@ -40,7 +47,7 @@ static KEYS: LazyLock<Vec<(&'static str, Source)>> = LazyLock::new(|| {
     let digests = SEALED.iter().map(|(value, kept)| (kept.name(), Source::Digest { value: *value, kept: *kept }));
     let mut keys: Vec<_> = plain.chain(digests).chain([("v", Source::Version)]).collect();
     keys.sort_by_key(|(name, _)| *name);
-    keys
+    keys.into_iter().map(|(name, source)| Key { opening: format!(",\"{name}\":"), source }).collect()
 });
 
 /// Writes the canonical form of `row` into `out`, which is emptied first.
@@ -48,42 +55,45 @@ pub fn write_canonical(rows: &Rows<'_>, row: usize, out: &mut String) {
     write_keys(&used_keys(rows), rows, row, out);
 }
 
-type Key = (&'static str, Source);
-
 /// The keys that some row of `rows` has: a batch uses half of them.
-fn used_keys(rows: &Rows<'_>) -> Vec<Key> {
-    let is_used = |key: &&Key| match key.1 {
+fn used_keys(rows: &Rows<'_>) -> Vec<&'static Key> {
+    let is_used = |key: &&Key| match key.source {
         Source::Version => true,
         Source::Column(column) => rows.is_used(column),
         Source::Digest { value, kept } => rows.is_used(value) || rows.is_used(kept),
     };
-    KEYS.iter().filter(is_used).copied().collect()
+    KEYS.iter().filter(is_used).collect()
 }
 
-fn write_keys(keys: &[Key], rows: &Rows<'_>, row: usize, out: &mut String) {
+fn write_keys(keys: &[&Key], rows: &Rows<'_>, row: usize, out: &mut String) {
     out.clear();
     out.push('{');
-    for (name, source) in keys {
-        match *source {
+    for key in keys {
+        match key.source {
             Source::Version => {
-                write_key(name, out);
+                open(key, out);
                 out.push('1');
             }
             Source::Column(column) => {
                 if let Some(value) = rows.value(column, row) {
-                    write_key(name, out);
+                    open(key, out);
                     write_value(value, out);
                 }
             }
             Source::Digest { value, kept } => {
                 if let Some(digest) = row_digest(rows, row, value, kept) {
-                    write_key(name, out);
+                    open(key, out);
                     write_string(&digest, out);
                 }
             }
         }
     }
     out.push('}');
+}
+
+fn open(key: &Key, out: &mut String) {
+    let is_first = out.len() == 1;
+    out.push_str(&key.opening[usize::from(is_first)..]);
 }
 
 /// The leaf hashes of all rows, in row order.
@@ -101,8 +111,13 @@ pub fn leaves(rows: &Rows<'_>) -> Vec<Leaf> {
 pub fn disclosure(salt: &[u8], column: Column, value: &str) -> String {
     let mut mac = Hmac::<Sha256>::new_from_slice(salt).expect("HMAC takes a key of any length");
     mac.update(column.name().as_bytes());
-    let salt = BASE64URL.encode(&mac.finalize().into_bytes()[..16]);
-    let mut json = format!("[\"{salt}\",\"{}\",", column.name());
+    // Room for what stands around the value as well: there is one for every sealed value that is hashed.
+    let mut json = String::with_capacity(64 + value.len());
+    json.push_str("[\"");
+    BASE64URL.encode_string(&mac.finalize().into_bytes()[..16], &mut json);
+    json.push_str("\",\"");
+    json.push_str(column.name());
+    json.push_str("\",");
     write_string(value, &mut json);
     json.push(']');
     json
@@ -119,15 +134,6 @@ fn row_digest(rows: &Rows<'_>, row: usize, value: Column, kept: Column) -> Optio
         (Some(text), Some(salt)) => Some(digest(salt, value, text)),
         _ => rows.text(kept, row).map(str::to_owned),
     }
-}
-
-fn write_key(name: &str, out: &mut String) {
-    if out.len() > 1 {
-        out.push(',');
-    }
-    out.push('"');
-    out.push_str(name);
-    out.push_str("\":");
 }
 
 fn write_value(value: Value<'_>, out: &mut String) {
@@ -237,6 +243,20 @@ mod tests {
         assert_eq!(text, expected);
         let leaf: String = leaf_hash(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(leaf, "85561214b74de1b9d1c0400f47f5cc179b1f9c850e3f609b2806e98ea1d39ff3");
+    }
+
+    #[test]
+    fn rows_of_a_batch_have_the_leaves_that_they_have_alone() {
+        let mut builder = BatchBuilder::default();
+        for row in 0..9 {
+            let more = ["", r#","comment":"hush""#, r#","amount":1.5,"old_value":"x""#, r#","field":"f""#][row % 4];
+            let text = format!(r#"{{"event_id":"{row}","occurred_at":"2026-03-01T09:00:00Z"{more}}}"#);
+            builder.append(&json::decode(text.as_bytes()).unwrap());
+        }
+        let stored = assign(&builder.finish(), 7, 1_772_355_600_000_000, &Clock::fixed(0)).unwrap();
+        let rows = Rows::new(&stored).unwrap();
+        let alone = (0..rows.len()).map(|row| leaves(&Rows::new(&stored.slice(row, 1)).unwrap())[0]);
+        assert_eq!(leaves(&rows), alone.collect::<Vec<_>>());
     }
 
     #[test]

@@ -97,10 +97,7 @@ impl<'de> Deserialize<'de> for Elements<'de> {
 /// # Errors
 /// When it is no object or a name holds a lone surrogate.
 pub fn members(raw: &str) -> Result<Vec<(Cow<'_, str>, &str)>, Reason> {
-    match plain::members(raw) {
-        Some(members) => Ok(members.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect()),
-        None => careful_members(raw),
-    }
+    plain::members(raw).map_or_else(|| careful_members(raw), Ok)
 }
 
 /// As [`members`], by the general parser.

@@ -180,8 +180,8 @@ pub struct JsonDecoder<R> {
     clock: Clock,
     /// A failure met while a batch was gathered: told after the batch.
     failure: Option<Error>,
-    /// Bytes that a batch is expected to hold.
-    raw_bytes: usize,
+    /// Bytes and rows that a batch is expected to hold, as the one before did.
+    expected: (usize, usize),
     /// Empty between batches; it knows how large the last one was.
     builder: BatchBuilder,
 }
@@ -194,7 +194,7 @@ impl<R: Read> JsonDecoder<R> {
 
     /// As [`JsonDecoder::new`], of records that are cut already.
     pub fn of_records(records: Records<R>, file: &str, clock: Clock) -> Self {
-        Self { records, file: file.into(), clock, failure: None, raw_bytes: 0, builder: BatchBuilder::default() }
+        Self { records, file: file.into(), clock, failure: None, expected: (0, 0), builder: BatchBuilder::default() }
     }
 
     /// The next batch; none at the end.
@@ -205,8 +205,10 @@ impl<R: Read> JsonDecoder<R> {
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
-        let mut gathered = Gathered { builder: std::mem::take(&mut self.builder), ..Gathered::default() };
-        let (mut raw, mut ranges) = (Vec::with_capacity(self.raw_bytes), Vec::with_capacity(BATCH_EVENTS));
+        let (bytes, rows) = self.expected;
+        let (mut raw, mut ranges) = (Vec::with_capacity(bytes), Vec::with_capacity(rows));
+        let (builder, origins) = (std::mem::take(&mut self.builder), Vec::with_capacity(rows));
+        let mut gathered = Gathered { builder, origins, refused: Vec::new(), refused_bytes: 0 };
         let now = self.clock.now();
         while gathered.len() < BATCH_EVENTS && raw.len() < BATCH_BYTES && gathered.refused_bytes < BATCH_BYTES as u64 {
             let record = match self.records.next_record() {
@@ -241,7 +243,7 @@ impl<R: Read> JsonDecoder<R> {
         }
         let consumed = self.records.bytes_read();
         // The next batch is about as large: growing step by step would copy it several times.
-        self.raw_bytes = raw.len() + raw.len() / 8;
+        self.expected = (raw.len() + raw.len() / 8, ranges.len() + ranges.len() / 8);
         let found = (gathered.len() > 0).then(|| gathered.builder.finish());
         self.builder = gathered.builder;
         Ok(found.map(|rows| Incoming {

@@ -242,13 +242,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// States the counts so far and folds in the background; one fold at a time.
+    /// States the counts so far and folds in the background what is there by then; one fold at a time.
     async fn start_fold(&mut self) -> Result<()> {
         self.join_fold().await?;
         self.state_counts().await?;
         self.unfolded = 0;
-        let store = self.store.share();
-        self.fold = Some(tokio::spawn(async move { store.fold().await }));
+        let (store, end) = (self.store.share(), self.writer.size().await?);
+        self.fold = Some(tokio::spawn(async move { store.fold_before(end).await }));
         Ok(())
     }
 
@@ -301,7 +301,8 @@ impl Decoded {
 
 /// Decodes `source` beside its consumer, at most two batches ahead.
 fn decoded(source: Source, clock: crate::clock::Clock) -> Decoded {
-    let (sender, batches) = mpsc::channel(2);
+    // One waits in the channel, the other for room in it.
+    let (sender, batches) = mpsc::channel(1);
     let task = match source {
         Source::Json { name, reader } => tokio::task::spawn_blocking(move || {
             let mut decoder = JsonDecoder::new(reader, &name, clock);

@@ -17,6 +17,7 @@ use super::known::{Known, Verdict};
 use crate::clock::{Clock, DAY};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::batch::{assign, bytes_of};
+use crate::event::columns::supplied_schema;
 use crate::event::{BatchBuilder, Cell, Column, Draft, ENGINE_SOURCE, Leaf, Rows, leaves};
 use crate::limits::{APPEND_ATTEMPTS, BATCH_EVENTS};
 use crate::store::journal::Appended;
@@ -205,6 +206,14 @@ impl<'a> Writer<'a> {
         Err(contended())
     }
 
+    /// Number of events, as far as this writer knows.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn size(&mut self) -> Result<i64> {
+        Ok(self.head().await?.0.size)
+    }
+
     /// Where the next event goes, as far as this writer knows; the put finds out whether it is true.
     async fn head(&mut self) -> Result<(Head, Arc<Snapshot>)> {
         match &self.head {
@@ -223,12 +232,17 @@ impl<'a> Writer<'a> {
         let clock = self.store.clock();
         let recorded_at = clock.now().max(head.recorded_at);
         let assigned = assign(rows, head.size, recorded_at, clock)?;
-        let hashed = assigned.clone();
         // Hashing runs beside the put: the sooner the object is there, the fewer races are lost.
-        let hashing = tokio::task::spawn_blocking(move || Rows::new(&hashed).map(|rows| leaves(&rows)));
+        let hashing = (assigned.num_rows() > HASHED_HERE).then(|| {
+            let hashed = assigned.clone();
+            tokio::task::spawn_blocking(move || Rows::new(&hashed).map(|rows| leaves(&rows)))
+        });
         let writer = clock.id();
         let first = self.store.journal().append(head.size, &assigned, &writer).await?;
-        let leaves = hashing.await.map_err(|e| Error::internal("the hash task died").because(e))??;
+        let leaves = match hashing {
+            Some(hashing) => hashing.await.map_err(|e| Error::internal("the hash task died").because(e))??,
+            None => leaves(&Rows::new(&assigned)?),
+        };
         let mut first = Some(first);
         let mut failures = 0;
         loop {
@@ -365,8 +379,11 @@ fn note(
     Ok(())
 }
 
-/// Rows of `statements`.
+/// Rows of `statements`: nearly always of none.
 fn rows_of(statements: &[Draft<'_>]) -> RecordBatch {
+    if statements.is_empty() {
+        return RecordBatch::new_empty(supplied_schema());
+    }
     let mut builder = BatchBuilder::default();
     statements.iter().for_each(|statement| builder.append(statement));
     builder.finish()
@@ -380,6 +397,9 @@ enum Ids {
     /// Chosen so that the same statement has the same one.
     Meant,
 }
+
+/// Rows that are hashed sooner than another thread wakes up.
+const HASHED_HERE: usize = 16;
 
 /// Attempts of a put whose fate the store does not tell.
 const UNKNOWN_ATTEMPTS: usize = 4;

@@ -18,8 +18,9 @@ use object_store::path::Path;
 
 use super::Store;
 use super::durable::sweep_staging;
+use super::making::Growing;
 use super::object::object_error;
-use super::parquet::{self, Effort};
+use super::parquet;
 use super::paths::Paths;
 use super::snapshot::DataFile;
 use super::table::{Committed, Replacement, TableState};
@@ -122,24 +123,29 @@ impl Store {
         }
         let bytes_per_row =
             group.iter().map(|f| f.bytes).sum::<u64>() as f64 / group.iter().map(|f| f.rows).sum::<u64>().max(1) as f64;
-        let rows_per_file = ((COMPACTED_FILE_BYTES as f64 / bytes_per_row.max(1.0)) as usize).max(PAGE_ROWS);
+        let rows_per_file =
+            ((COMPACTED_FILE_BYTES as f64 / bytes_per_row.max(1.0)) as usize).clamp(PAGE_ROWS, MERGED_FILE_ROWS);
         let mut merged = Merge::new(inputs).await?;
         let (mut written, mut sum) = (Vec::new(), LeafSum::default());
-        let mut pending: Vec<RecordBatch> = Vec::new();
-        let mut pending_rows = 0;
+        let (mut growing, mut rows) = (Growing::start(rows_per_file), 0);
         while let Some(batch) = merged.next().await? {
             sum.add(&batch)?;
-            pending_rows += batch.num_rows();
-            pending.push(batch);
-            if pending_rows >= rows_per_file.min(MERGE_MEMORY_ROWS) {
-                written.push(self.write_file(&group[0].month, std::mem::take(&mut pending), Effort::Compact).await?);
-                pending_rows = 0;
+            rows += batch.num_rows();
+            if growing.push(batch).await.is_err() || rows >= rows_per_file {
+                let full = std::mem::replace(&mut growing, Growing::start(rows_per_file));
+                written.extend(self.put_grown(&group[0].month, full).await?);
+                rows = 0;
             }
         }
-        if pending_rows > 0 {
-            written.push(self.write_file(&group[0].month, pending, Effort::Compact).await?);
-        }
+        written.extend(self.put_grown(&group[0].month, growing).await?);
         Ok((written, sum))
+    }
+
+    async fn put_grown(&self, month: &str, growing: Growing) -> Result<Option<DataFile>> {
+        match growing.finish().await? {
+            Some(made) => self.put_file(month, made).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// The leaf hashes of what is in `files`.
@@ -199,8 +205,8 @@ impl Store {
     }
 }
 
-/// Rows of one merged file held in memory at most, whatever their size on disk.
-const MERGE_MEMORY_ROWS: usize = 1024 * 1024;
+/// Rows of one merged file at most, whatever their size on disk: what lies beside it is held in memory.
+const MERGED_FILE_ROWS: usize = 1024 * 1024;
 
 /// Which months a compaction looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,7 +221,7 @@ pub enum Due {
 fn next_group(files: &[DataFile], due: Due) -> Option<Vec<DataFile>> {
     let mut months: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
     for file in files {
-        let is_small = file.bytes < COMPACTED_FILE_BYTES / 2 && file.rows < MERGE_MEMORY_ROWS as u64 / 2;
+        let is_small = file.bytes < COMPACTED_FILE_BYTES / 2 && file.rows < MERGED_FILE_ROWS as u64 / 2;
         if is_small {
             months.entry(&file.month).or_default().push(file);
         }

@@ -5,12 +5,12 @@
 //! finds a table and a journal that together hold every acknowledged event once; recovery is this code and no other.
 
 use arrow::record_batch::RecordBatch;
-use bytes::Bytes;
 use object_store::{ObjectStoreExt, PutMode, PutOptions};
 
 use super::Store;
 use super::index;
 use super::journal::{Entry, Segment, chain};
+use super::making::{Made, Spans};
 use super::object::object_error;
 use super::parquet::{self, Effort};
 use super::snapshot::DataFile;
@@ -55,6 +55,15 @@ impl Store {
     /// # Errors
     /// When the store fails; what was acknowledged stays in the journal then.
     pub async fn fold(&self) -> Result<Folded> {
+        self.fold_before(i64::MAX).await
+    }
+
+    /// Folds the journal objects that begin before `end`, so that whoever appends meanwhile is not run after in ever
+    /// smaller steps, each with files and a commit of its own.
+    ///
+    /// # Errors
+    /// As [`Store::fold`].
+    pub async fn fold_before(&self, end: i64) -> Result<Folded> {
         let _queued = self.queue("fold").await?;
         self.check_not_rolled_back().await?;
         let mut folded = Folded::default();
@@ -63,6 +72,7 @@ impl Store {
             let entries = self.journal.list(0).await?;
             let (dead, live): (Vec<Entry>, Vec<Entry>) = entries.into_iter().partition(|e| e.first_seq < state.size);
             self.journal.delete(dead.into_iter().map(|e| e.path).collect()).await?;
+            let live: Vec<Entry> = live.into_iter().filter(|e| e.first_seq < end).collect();
             if live.is_empty() {
                 self.seal(None).await?;
                 return Ok(folded);
@@ -141,18 +151,21 @@ impl Store {
 
     /// Writes sorted rows of one month as one durable data file, not yet named by any commit.
     pub(super) async fn write_file(&self, month: &str, batches: Vec<RecordBatch>, effort: Effort) -> Result<DataFile> {
-        let range = |column: Column| {
-            let ranges = batches.iter().map(|b| parquet::range(b, column));
-            ranges.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default()
-        };
-        let (seq, occurred_at, recorded_at) =
-            (range(Column::Seq), range(Column::OccurredAt), range(Column::RecordedAt));
+        let spans = Spans::of_all(&batches);
         let rows = batches.iter().map(|b| b.num_rows() as u64).sum();
-        let encoded = tokio::task::spawn_blocking(move || -> Result<_> {
-            Ok((parquet::encode(&batches, effort)?, index::encode(&batches), touches::encode(&batches)))
-        });
-        let (bytes, index, touches): (Bytes, _, _) =
-            encoded.await.map_err(|e| Error::internal("the encode task died").because(e))??;
+        // Side by side: a fold that lags behind makes whoever appends wait.
+        let shared = batches.clone();
+        let beside = tokio::task::spawn_blocking(move || (index::encode(&shared), touches::encode(&shared)));
+        let encoded = tokio::task::spawn_blocking(move || parquet::encode(&batches, effort));
+        let died = |e: tokio::task::JoinError| Error::internal("the encode task died").because(e);
+        let bytes = encoded.await.map_err(died)??;
+        let (index, touches) = beside.await.map_err(died)?;
+        self.put_file(month, Made { bytes, index, touches, rows, spans }).await
+    }
+
+    /// Makes a data file of `month` durable; no commit names it yet.
+    pub(super) async fn put_file(&self, month: &str, made: Made) -> Result<DataFile> {
+        let Made { bytes, index, touches, rows, spans: Spans { seq, occurred_at, recorded_at } } = made;
         let path = self.paths.data_file(month, seq.0, seq.1, &self.clock.id());
         let length = bytes.len() as u64;
         let options = PutOptions { mode: PutMode::Create, ..Default::default() };
@@ -230,4 +243,39 @@ fn split_months(rows: &RecordBatch) -> Vec<(String, RecordBatch)> {
         }
     }
     months
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::event::batch::assign;
+    use crate::event::{BatchBuilder, json};
+    use crate::store::object::Location;
+
+    const NOW: i64 = 1_775_000_000_000_000;
+
+    /// Appends two events.
+    async fn append(store: &Store, first_seq: i64) {
+        let mut builder = BatchBuilder::default();
+        for seq in first_seq..first_seq + 2 {
+            let text = format!(r#"{{"event_id":"{seq}","source":"s","occurred_at":"2026-03-01T09:00:00Z"}}"#);
+            builder.append(&json::decode(text.as_bytes()).unwrap());
+        }
+        let rows = assign(&builder.finish(), first_seq, NOW, store.clock()).unwrap();
+        store.journal().append(first_seq, &rows, "w").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_fold_with_an_end_leaves_what_was_appended_behind_it() {
+        let store = Store::create(Location::memory(), "default", Clock::fixed(NOW)).await.unwrap();
+        for first_seq in [0, 2, 4] {
+            append(&store, first_seq).await;
+        }
+        assert_eq!(store.fold_before(4).await.unwrap(), Folded { events: 4, files: 1 });
+        let left: Vec<i64> = store.journal().list(0).await.unwrap().iter().map(|entry| entry.first_seq).collect();
+        assert_eq!((left, store.snapshot().await.unwrap().size), (vec![4], 6));
+        assert_eq!(store.fold_before(4).await.unwrap(), Folded::default());
+        assert_eq!(store.fold().await.unwrap(), Folded { events: 2, files: 1 });
+    }
 }

@@ -4,6 +4,10 @@
 //! never overwritten; the keys that count. Invariants: everything accepted so far is signed by the old key before a
 //! handover is written; a key that handed over signs nothing more; nothing is signed on top of a checkpoint that
 //! neither this key nor a predecessor signed in its time. It must not touch a key file: see [`keys`](super::keys).
+//!
+//! A process that lives longer than its key signs with the one that lies in its place, as soon as it has to sign.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -51,20 +55,39 @@ impl Store {
     /// # Errors
     /// As [`Store::handovers`]; Damaged when they do not name the key of this store.
     pub async fn keys(&self) -> Result<Vec<Verifier>> {
-        let Some(signer) = &self.signer else { return Ok(Vec::new()) };
+        let Some(signer) = self.signer() else { return Ok(Vec::new()) };
         let succession = self.succession(signer).await?;
         Ok(succession.all().iter().map(|reign| reign.key.clone()).collect())
     }
 
-    /// Whether the key of this store signs the log now: there is one, and it has not handed over.
+    /// Whether the key of this store signs the log now: there is one, and it has not handed over, or the one that it
+    /// handed over to lies in its place.
     ///
     /// # Errors
     /// As [`Store::keys`].
     pub async fn has_current_key(&self) -> Result<bool> {
-        match &self.signer {
-            Some(signer) => Ok(self.succession(signer).await?.is_current()),
-            None => Ok(false),
+        let Some(signer) = self.signer() else { return Ok(false) };
+        if self.succession(signer).await?.is_current() {
+            return Ok(true);
         }
+        self.renew_key().await
+    }
+
+    /// The key that signs on top of `newest`, where there is one: that of this store, or the one that lies in its place
+    /// by now.
+    ///
+    /// # Errors
+    /// As [`Store::keys`]; Damaged or Conflict when neither may sign.
+    pub(super) async fn signer_upon(&self, newest: Option<&Sealed>) -> Result<Option<Arc<Signer>>> {
+        let Some(signer) = self.signer().cloned() else { return Ok(None) };
+        let checked = self.check_signer(&signer, newest).await;
+        let has_handed_over = checked.as_ref().is_err_and(|e| e.kind() == ErrorKind::Conflict);
+        if !has_handed_over || !self.renew_key().await? {
+            return checked.map(|()| Some(signer));
+        }
+        let Some(signer) = self.signer().cloned() else { return Ok(None) };
+        self.check_signer(&signer, newest).await?;
+        Ok(Some(signer))
     }
 
     /// The keys of the log as the owner of `signer` sees them.
@@ -83,7 +106,7 @@ impl Store {
     /// Invalid when this store has no key, or `next` is no key of the same name; Conflict when the key has handed over
     /// already; when the store fails.
     pub async fn hand_over(&self, next: &Signer) -> Result<Handover> {
-        let signer = self.signer.clone().ok_or_else(|| {
+        let signer = self.signer().cloned().ok_or_else(|| {
             Error::invalid("the store has no signing key here that could hand over; name it with --key FILE")
         })?;
         // Nobody appends meanwhile: whatever was accepted under the old key, it signs.

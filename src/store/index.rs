@@ -13,12 +13,16 @@
 //! 512 entries, so that a look-up reads one directory, which is kept, and two kilobytes.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::AsArray;
 use arrow::record_batch::RecordBatch;
+use bytes::Bytes;
 use futures::{StreamExt, stream};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -43,6 +47,8 @@ const READ_AHEAD: usize = 32;
 pub struct Indexes {
     folder: Path,
     directories: Arc<Mutex<HashMap<Path, Arc<Directory>>>>,
+    /// The disk of this machine, where that is where they are.
+    disk: Option<Arc<LocalFileSystem>>,
     /// Touches of data files that were read before.
     pub(super) touches: touches::Kept,
 }
@@ -96,44 +102,60 @@ impl Shape {
 
 /// The bytes of the index of a data file with the rows of `batches`; none where the file is too large for one.
 pub fn encode(batches: &[RecordBatch]) -> Option<Vec<u8>> {
-    let rows: u64 = batches.iter().map(|b| b.num_rows() as u64).sum();
-    let keys = KEYS.map(|column| places(batches, column));
-    let shapes = [0, 1, 2].map(|key| Shape::of(keys[key].len(), rows));
-    if shapes.iter().any(|shape| shape.page_bits > 20) || rows > u64::from(u32::MAX) {
-        return None;
-    }
-    let mut out = Vec::with_capacity(HEADER_BYTES + keys.iter().map(|k| k.len() * 5).sum::<usize>());
-    out.extend_from_slice(MAGIC);
-    for shape in shapes {
-        out.extend_from_slice(&shape.entries.to_le_bytes());
-        out.extend_from_slice(&[shape.bucket_bits, shape.page_bits, 0, 0]);
-    }
-    for (key, shape) in keys.iter().zip(shapes) {
-        let mut at = 0;
-        for bucket in 0..shape.buckets() {
-            at += key[at..].partition_point(|(hash, _)| shape.bucket(*hash) <= bucket);
-            out.extend_from_slice(&(at as u32).to_le_bytes());
-        }
-    }
-    for (key, shape) in keys.iter().zip(shapes) {
-        key.iter().for_each(|(hash, page)| out.extend_from_slice(&shape.entry(*hash, *page).to_le_bytes()));
-    }
-    Some(out)
+    let mut making = Making::default();
+    batches.iter().for_each(|batch| making.add(batch));
+    making.encoded()
 }
 
-/// Each distinct hash and page of `column`, ascending.
-fn places(batches: &[RecordBatch], column: Column) -> Vec<(u64, u32)> {
-    let (mut places, mut from) = (Vec::new(), 0usize);
-    for batch in batches {
-        if let Some(texts) = batch.column_by_name(column.name()).and_then(|c| c.as_string_view_opt()) {
-            let set = texts.iter().enumerate().filter_map(|(row, text)| Some((row, text?)));
-            places.extend(set.map(|(row, text)| (hash_of(text), ((from + row) / PAGE_ROWS) as u32)));
+/// An index in the making.
+#[derive(Default)]
+pub(super) struct Making {
+    /// By key the hash and page of each value.
+    places: [Vec<(u64, u32)>; KEYS.len()],
+    rows: u64,
+}
+
+impl Making {
+    /// Adds rows behind those that are in it.
+    pub(super) fn add(&mut self, batch: &RecordBatch) {
+        for (places, column) in self.places.iter_mut().zip(KEYS) {
+            if let Some(texts) = batch.column_by_name(column.name()).and_then(|c| c.as_string_view_opt()) {
+                let set = (self.rows..).zip(texts).filter_map(|(row, text)| Some((row, text?)));
+                places.extend(set.map(|(row, text)| (hash_of(text), (row / PAGE_ROWS as u64) as u32)));
+            }
         }
-        from += batch.num_rows();
+        self.rows += batch.num_rows() as u64;
     }
-    places.sort_unstable();
-    places.dedup();
-    places
+
+    /// Its bytes; none where the file is too large for one.
+    pub(super) fn encoded(mut self) -> Option<Vec<u8>> {
+        for places in &mut self.places {
+            places.sort_unstable();
+            places.dedup();
+        }
+        let keys = self.places;
+        let shapes = [0, 1, 2].map(|key| Shape::of(keys[key].len(), self.rows));
+        if shapes.iter().any(|shape| shape.page_bits > 20) || self.rows > u64::from(u32::MAX) {
+            return None;
+        }
+        let mut out = Vec::with_capacity(HEADER_BYTES + keys.iter().map(|k| k.len() * 5).sum::<usize>());
+        out.extend_from_slice(MAGIC);
+        for shape in shapes {
+            out.extend_from_slice(&shape.entries.to_le_bytes());
+            out.extend_from_slice(&[shape.bucket_bits, shape.page_bits, 0, 0]);
+        }
+        for (key, shape) in keys.iter().zip(shapes) {
+            let mut at = 0;
+            for bucket in 0..shape.buckets() {
+                at += key[at..].partition_point(|(hash, _)| shape.bucket(*hash) <= bucket);
+                out.extend_from_slice(&(at as u32).to_le_bytes());
+            }
+        }
+        for (key, shape) in keys.iter().zip(shapes) {
+            key.iter().for_each(|(hash, page)| out.extend_from_slice(&shape.entry(*hash, *page).to_le_bytes()));
+        }
+        Some(out)
+    }
 }
 
 impl Directory {
@@ -178,7 +200,12 @@ impl Directory {
 impl Indexes {
     /// The indexes in `folder`.
     pub fn new(folder: Path) -> Self {
-        Self { folder, directories: Arc::default(), touches: touches::Kept::default() }
+        Self { folder, directories: Arc::default(), disk: None, touches: touches::Kept::default() }
+    }
+
+    /// The same indexes, on a disk of this machine.
+    pub fn on_disk(self) -> Self {
+        Self { disk: Some(Arc::new(LocalFileSystem::new())), ..self }
     }
 
     /// Where the index of the data file at `path` is.
@@ -202,34 +229,24 @@ impl Indexes {
     ) -> Vec<Option<Vec<u32>>> {
         let Some(key) = KEYS.iter().position(|k| *k == column) else { return vec![None; files.len()] };
         let hashes: Vec<u64> = values.iter().map(|value| hash_of(value)).collect();
-        let looks = files.iter().map(|file| self.pages_in(objects, file, key, &hashes)).collect::<Vec<_>>();
-        stream::iter(looks).buffered(READ_AHEAD).collect().await
+        let looks = files.iter().map(|file| self.look(objects, file, key, &hashes)).collect::<Vec<_>>();
+        let looks: Vec<Option<Look>> = stream::iter(looks).buffered(READ_AHEAD).collect().await;
+        let Some(disk) = self.disk.clone() else {
+            let reads = looks.into_iter().map(|look| async move { look?.ask(objects).await }).collect::<Vec<_>>();
+            return stream::iter(reads).buffered(READ_AHEAD).collect().await;
+        };
+        // Hundreds of small reads: to hand each to a thread takes longer than to make it.
+        let read = move || looks.into_iter().map(|look| look?.read(&disk)).collect();
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| vec![None; files.len()])
     }
 
-    async fn pages_in(
-        &self,
-        objects: &Arc<dyn ObjectStore>,
-        file: &DataFile,
-        key: usize,
-        hashes: &[u64],
-    ) -> Option<Vec<u32>> {
+    /// What is to be read of the index of `file`.
+    async fn look(&self, objects: &Arc<dyn ObjectStore>, file: &DataFile, key: usize, hashes: &[u64]) -> Option<Look> {
         let path = self.path_of(&file.path);
         let directory = self.directory(objects, &path).await?;
         let buckets = hashes.iter().map(|hash| (*hash, directory.bucket(key, *hash)));
-        let buckets: Vec<(u64, Range<u64>)> = buckets.filter(|(_, range)| !range.is_empty()).collect();
-        let ranges: Vec<Range<u64>> = buckets.iter().map(|(_, range)| range.clone()).collect();
-        let read = match ranges.is_empty() {
-            true => Vec::new(),
-            false => objects.get_ranges(&path, &ranges).await.ok()?,
-        };
-        let mut pages = Vec::new();
-        for ((hash, _), bytes) in buckets.iter().zip(&read) {
-            let entries = bytes.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
-            pages.extend(entries.filter_map(|entry| directory.shapes[key].page(*hash, entry)));
-        }
-        pages.sort_unstable();
-        pages.dedup();
-        Some(pages)
+        let buckets = buckets.filter(|(_, range)| !range.is_empty()).collect();
+        Some(Look { path, shape: directory.shapes[key], buckets })
     }
 
     async fn directory(&self, objects: &Arc<dyn ObjectStore>, path: &Path) -> Option<Arc<Directory>> {
@@ -243,6 +260,51 @@ impl Indexes {
         let found = Arc::new(Directory::parse(&head)?);
         self.directories.lock().unwrap_or_else(|e| e.into_inner()).insert(path.clone(), found.clone());
         Some(found)
+    }
+}
+
+/// The buckets to be read of one index, each with the hash that is looked for in it.
+struct Look {
+    path: Path,
+    shape: Shape,
+    buckets: Vec<(u64, Range<u64>)>,
+}
+
+impl Look {
+    async fn ask(&self, objects: &Arc<dyn ObjectStore>) -> Option<Vec<u32>> {
+        let ranges: Vec<Range<u64>> = self.buckets.iter().map(|(_, range)| range.clone()).collect();
+        let read = match ranges.is_empty() {
+            true => Vec::new(),
+            false => objects.get_ranges(&self.path, &ranges).await.ok()?,
+        };
+        Some(self.pages(&read))
+    }
+
+    fn read(&self, disk: &LocalFileSystem) -> Option<Vec<u32>> {
+        if self.buckets.is_empty() {
+            return Some(Vec::new());
+        }
+        let mut file = File::open(disk.path_to_filesystem(&self.path).ok()?).ok()?;
+        let mut bucket = |range: &Range<u64>| -> Option<Bytes> {
+            let (length, mut bytes) = (range.end - range.start, Vec::new());
+            file.seek(SeekFrom::Start(range.start)).ok()?;
+            file.by_ref().take(length).read_to_end(&mut bytes).ok()?;
+            (bytes.len() as u64 == length).then(|| bytes.into())
+        };
+        let read: Option<Vec<Bytes>> = self.buckets.iter().map(|(_, range)| bucket(range)).collect();
+        Some(self.pages(&read?))
+    }
+
+    /// The pages that the entries of the buckets, which are `read`, name for the hashes.
+    fn pages(&self, read: &[Bytes]) -> Vec<u32> {
+        let mut pages = Vec::new();
+        for ((hash, _), bytes) in self.buckets.iter().zip(read) {
+            let entries = bytes.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+            pages.extend(entries.filter_map(|entry| self.shape.page(*hash, entry)));
+        }
+        pages.sort_unstable();
+        pages.dedup();
+        pages
     }
 }
 
@@ -325,5 +387,31 @@ mod tests {
         }
         objects.delete(&indexes.path_of(&file.path)).await.unwrap();
         assert_eq!(ask(&Indexes::new(Path::from("t/index"))).await, [None]);
+    }
+
+    #[tokio::test]
+    async fn a_disk_is_read_as_a_store_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let objects: Arc<dyn ObjectStore> = Arc::new(LocalFileSystem::new());
+        let stored = || Indexes::new(Path::from_absolute_path(folder.path()).unwrap().join("index"));
+        let batches = [batch(0, 30_000)];
+        let file = file(30_000);
+        objects.put(&stored().path_of(&file.path), PutPayload::from(encode(&batches).unwrap())).await.unwrap();
+        let ask = async |indexes: Indexes, values: &[&str]| {
+            let values: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
+            indexes.pages(&objects, &[&file], Column::ActionId, &values).await
+        };
+        for values in [&["a1", "a4000"][..], &["a7"], &["nobody"], &[]] {
+            let found = ask(stored().on_disk(), values).await;
+            assert_eq!(found, ask(stored(), values).await, "{values:?}");
+            assert!(found[0].is_some());
+        }
+        // An index that ends before its directory says tells nothing.
+        let whole = encode(&batches).unwrap();
+        let cut = PutPayload::from(whole[..whole.len() / 4].to_vec());
+        objects.put(&stored().path_of(&file.path), cut).await.unwrap();
+        assert_eq!(ask(stored().on_disk(), &["a4000", "a1", "a7"]).await, [None]);
+        objects.delete(&stored().path_of(&file.path)).await.unwrap();
+        assert_eq!(ask(stored().on_disk(), &["a1"]).await, [None]);
     }
 }

@@ -258,6 +258,10 @@ pub fn chain(segments: Vec<Segment>, start: i64) -> (Vec<Segment>, bool) {
     (linked, has_gap)
 }
 
+/// Rows from which on the columns of an object are compressed. That begins anew for each of them, and for a few rows
+/// takes longer than writing their bytes.
+const COMPRESSED_ROWS: usize = 64;
+
 fn encode(rows: &RecordBatch, writer: &str) -> Result<Bytes> {
     let failed = |e: arrow::error::ArrowError| Error::internal("cannot encode a journal object").because(e);
     let metadata = [(WRITER_KEY.to_owned(), writer.to_owned()), (FORMAT_KEY.to_owned(), FORMAT.to_string())];
@@ -265,7 +269,8 @@ fn encode(rows: &RecordBatch, writer: &str) -> Result<Bytes> {
     let set: Vec<usize> = (0..rows.num_columns()).filter(|c| rows.column(*c).null_count() < rows.num_rows()).collect();
     let rows = &rows.project(&set).map_err(failed)?;
     let schema = Schema::new_with_metadata(rows.schema().fields().clone(), metadata.into());
-    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME)).map_err(failed)?;
+    let compression = (rows.num_rows() >= COMPRESSED_ROWS).then_some(CompressionType::LZ4_FRAME);
+    let options = IpcWriteOptions::default().try_with_compression(compression).map_err(failed)?;
     let mut file = FileWriter::try_new_with_options(Vec::new(), &schema, options).map_err(failed)?;
     file.write(rows).and_then(|()| file.finish()).map_err(failed)?;
     file.into_inner().map(Bytes::from).map_err(failed)
@@ -350,6 +355,19 @@ mod tests {
         let ends: Vec<_> = segments.iter().flatten().map(Segment::end).collect();
         assert_eq!(ends, [3, 4]);
         assert_eq!(segments[0].as_ref().unwrap().rows, rows(0, 3));
+    }
+
+    #[tokio::test]
+    async fn objects_of_any_length_are_read_back() {
+        let journal = journal();
+        let mut first_seq = 0;
+        for count in [1, COMPRESSED_ROWS - 1, COMPRESSED_ROWS, 3 * COMPRESSED_ROWS] {
+            let appended = rows(first_seq, count);
+            assert!(matches!(journal.append(first_seq, &appended, "a").await, Ok(Appended::Done)));
+            let read = journal.read(&journal.paths.journal_object(first_seq), first_seq).await.unwrap();
+            assert_eq!(read.unwrap().rows, appended, "{count} rows");
+            first_seq += count as i64;
+        }
     }
 
     #[tokio::test]

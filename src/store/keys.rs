@@ -7,12 +7,13 @@
 //!
 //! A rotation lays the new key beside the old one as `<file>.next`, durable before the handover is; then it takes the
 //! old one's place, which destroys that. Whoever opens the store after a crash between the two finishes it, see
-//! [`promote`].
+//! [`promote`]. Whoever has it open meanwhile finds the new key in the file when the old one signs nothing more, see
+//! [`Signing`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind as Io, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::Store;
 use super::handovers::Handed;
@@ -21,6 +22,65 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ledger::hash::hex;
 use crate::ledger::note::{Kind, Signer};
+
+/// The key that a store signs with, and those that took its place since the store was opened.
+#[derive(Debug)]
+pub(super) struct Signing {
+    signer: Arc<Signer>,
+    /// Where the key was read.
+    file: Option<PathBuf>,
+    /// The key that this one handed over to, once it was read.
+    next: OnceLock<Box<Signing>>,
+}
+
+impl Signing {
+    pub(super) fn new(signer: Arc<Signer>, file: Option<PathBuf>) -> Self {
+        Self { signer, file, next: OnceLock::new() }
+    }
+
+    fn newest(&self) -> &Self {
+        let mut newest = self;
+        while let Some(next) = newest.next.get() {
+            newest = next;
+        }
+        newest
+    }
+
+    /// The key that signs now.
+    pub(super) fn signer(&self) -> &Arc<Signer> {
+        &self.newest().signer
+    }
+
+    /// The key that lies in the file by now, where it is another one and can be read here.
+    fn replaced(&self) -> Option<Signer> {
+        let newest = self.newest();
+        let lying = read(newest.file.as_deref()?).ok()?;
+        (lying.verifier(Kind::Ed25519) != newest.signer.verifier(Kind::Ed25519)).then_some(lying)
+    }
+
+    /// Signs with `signer` from now on. Who comes second finds that done.
+    fn follow(&self, signer: Signer) {
+        let newest = self.newest();
+        let _ = newest.next.set(Box::new(Self::new(Arc::new(signer), newest.file.clone())));
+    }
+}
+
+impl Store {
+    /// Takes the key that lies in the file of this store's key, if the log was handed over to it; whether it was.
+    ///
+    /// # Errors
+    /// As [`Store::handovers`].
+    pub(super) async fn renew_key(&self) -> Result<bool> {
+        let Some(signing) = &self.signing else { return Ok(false) };
+        let Some(lying) = signing.replaced() else { return Ok(false) };
+        let is_its = |handed: Handed| handed.handover.new == lying.verifier(Kind::Ed25519);
+        if !self.handovers().await?.pop().is_some_and(is_its) {
+            return Ok(false);
+        }
+        signing.follow(lying);
+        Ok(true)
+    }
+}
 
 /// Where the key of `tenant` lies in a local store.
 pub fn path_of(location: &Location, tenant: &str) -> Option<PathBuf> {
@@ -54,12 +114,11 @@ pub async fn open_store(location: Location, tenant: &str, file: Option<&Path>, c
     let store = Store::open(location.clone(), tenant, clock).await?;
     // A process that cannot read the key appends and folds unsigned; whoever has it signs later.
     let Some(mut signer) = load(&location, tenant, file)? else { return Ok(store) };
-    if let Some(file) = file_of(&location, tenant, file)
-        && let Some(next) = handed_over(&store, &file).await?
-    {
+    let Some(file) = file_of(&location, tenant, file) else { return Ok(store.signed_by(Arc::new(signer))) };
+    if let Some(next) = handed_over(&store, &file).await? {
         signer = next;
     }
-    Ok(store.signed_by(Arc::new(signer)))
+    Ok(store.signed_from(Arc::new(signer), file))
 }
 
 /// Finishes a rotation that was cut off: the key beside the one in `file`, if the log was handed over to it.

@@ -31,8 +31,10 @@ use crate::ledger::tile::{TILE_WIDTH, Tile};
 use crate::ledger::tree::Node;
 
 const HASH_BYTES: usize = 32;
-/// Tiles read or written at once.
+/// Tiles read or written at once: each of them is an answer to wait for,
 pub(super) const TILES_AT_ONCE: usize = 32;
+/// but on a disk of this machine only a thread more, and every thread keeps memory that the next fold then misses.
+const LOCAL_TILES_AT_ONCE: usize = 4;
 /// Tiles kept by whoever looks many leaves or nodes up.
 const TILES_HELD: usize = 4096;
 /// Data files read at once.
@@ -208,8 +210,10 @@ impl Log {
     }
 
     async fn write(&self, tiles: Vec<(Tile, Bytes)>, existing: Existing) -> Result<()> {
+        // Only a local store has other objects for what need not be waited for.
+        let at_once = if Arc::ptr_eq(&self.objects, &self.loose) { TILES_AT_ONCE } else { LOCAL_TILES_AT_ONCE };
         let puts = futures::stream::iter(tiles).map(|(tile, bytes)| self.write_tile(tile, bytes, existing));
-        puts.buffer_unordered(TILES_AT_ONCE).try_collect().await
+        puts.buffer_unordered(at_once).try_collect().await
     }
 
     async fn write_tile(&self, tile: Tile, bytes: Bytes, existing: Existing) -> Result<()> {
@@ -335,23 +339,21 @@ impl Store {
     /// that this key or a predecessor signed; Conflict when this key has handed over; when the store fails.
     pub(super) async fn seal(&self, known: Option<(i64, &[Hash])>) -> Result<()> {
         let newest = self.check_not_rolled_back().await?;
-        if let Some(signer) = &self.signer {
-            self.check_signer(signer, newest.as_ref()).await?;
-        }
+        let signer = self.signer_upon(newest.as_ref()).await?;
         let state = self.table().await?;
         let signed = newest.as_ref().map_or(0, |sealed| sealed.checkpoint.size);
-        let sizes = match &self.signer {
+        let sizes = match &signer {
             Some(_) => self.table.sizes_after(&state, signed as i64).await?,
             None => vec![state.size],
         };
-        if let (Some(signer), None) = (&self.signer, &newest) {
+        if let (Some(signer), None) = (&signer, &newest) {
             self.log.sign(0, Edge::default().root(), signer).await?;
         }
         let mut edge = self.edge_to_grow(&state, newest.as_ref()).await?;
         let mut leaves = KnownLeaves { given: known, read: (0, Vec::new()), until: state.size };
         for size in sizes {
             self.grow(&mut edge, size, &mut leaves).await?;
-            if let Some(signer) = &self.signer {
+            if let Some(signer) = &signer {
                 self.log.sign(size as u64, edge.root(), signer).await?;
             }
         }
@@ -365,7 +367,7 @@ impl Store {
         let is_of_newest =
             |edge: &Edge| edge.size() == signed && newest.is_none_or(|sealed| sealed.checkpoint.root == edge.root());
         let held = self.edge.lock().await.take();
-        if self.signer.is_none() {
+        if self.signer().is_none() {
             let is_fit = |edge: &Edge| (signed..=state.size as u64).contains(&edge.size());
             if let Some(edge) = held.filter(is_fit) {
                 return Ok(edge);
@@ -390,9 +392,7 @@ impl Store {
     pub async fn remake_tiles(&self) -> Result<u64> {
         let _queued = self.queue("fold").await?;
         let sealed = self.newest_checkpoint().await?;
-        if let Some(signer) = &self.signer {
-            self.check_signer(signer, Some(&sealed)).await?;
-        }
+        self.signer_upon(Some(&sealed)).await?;
         let edge = self.regrown(&sealed).await?;
         *self.edge.lock().await = Some(edge);
         Ok(sealed.checkpoint.size)

@@ -16,6 +16,7 @@ pub mod index;
 pub mod journal;
 pub mod keys;
 pub mod log;
+mod making;
 pub mod object;
 pub mod pack;
 pub mod parquet;
@@ -46,6 +47,7 @@ use crate::ledger::note::Signer;
 use crate::limits::APPEND_ATTEMPTS;
 use index::Indexes;
 use journal::{Journal, Segment, chain};
+use keys::Signing;
 use log::Log;
 use object::Location;
 use paths::Paths;
@@ -67,7 +69,7 @@ pub struct Store {
     segments: Arc<Mutex<BTreeMap<i64, Segment>>>,
     log: Log,
     /// Who signs checkpoints; without a key the ledger grows unsigned.
-    signer: Option<Arc<Signer>>,
+    signing: Option<Arc<Signing>>,
     /// The growing edge of the ledger's tree, once it was read.
     edge: Arc<tokio::sync::Mutex<Option<Edge>>>,
 }
@@ -114,6 +116,7 @@ impl Store {
     fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
         let journal = Journal::new(location.objects.clone(), paths.clone());
         let indexes = Indexes::new(paths.index());
+        let indexes = if location.directory.is_some() { indexes.on_disk() } else { indexes };
         let log = Log::new(location.objects.clone(), location.unsynced(), paths.clone());
         Self {
             location,
@@ -125,19 +128,25 @@ impl Store {
             indexes,
             segments: Arc::default(),
             log,
-            signer: None,
+            signing: None,
             edge: Arc::default(),
         }
     }
 
     /// The same store, signing its checkpoints with `signer`.
     pub fn signed_by(self, signer: Arc<Signer>) -> Self {
-        Self { signer: Some(signer), ..self }
+        Self { signing: Some(Arc::new(Signing::new(signer, None))), ..self }
+    }
+
+    /// The same store, signing its checkpoints with `signer`, which was read from `file`: a key that takes its place
+    /// there while this store is open signs from then on.
+    pub fn signed_from(self, signer: Arc<Signer>, file: PathBuf) -> Self {
+        Self { signing: Some(Arc::new(Signing::new(signer, Some(file)))), ..self }
     }
 
     /// Who signs the checkpoints of this store, if anybody does.
     pub fn signer(&self) -> Option<&Arc<Signer>> {
-        self.signer.as_ref()
+        self.signing.as_ref().map(|signing| signing.signer())
     }
 
     /// The ledger at rest.
@@ -156,7 +165,7 @@ impl Store {
             seen: Mutex::new(seen),
             indexes: self.indexes.clone(),
             log: self.log.clone(),
-            signer: self.signer.clone(),
+            signing: self.signing.clone(),
             edge: self.edge.clone(),
             location,
             paths,
@@ -358,13 +367,14 @@ impl Store {
     /// When the lock file cannot be made.
     pub async fn queue(&self, work: &'static str) -> Result<Option<Arc<File>>> {
         let Some(path) = self.local_path(&format!("{work}.lock")) else { return Ok(None) };
-        let lock = move || -> std::io::Result<File> {
-            let file = File::options().create(true).append(true).open(&path)?;
-            file.lock()?;
-            Ok(file)
-        };
         let failed =
             |e: std::io::Error| Error::unavailable(format!("cannot lock {work} of {}", self.location.url)).because(e);
+        let file = File::options().create(true).append(true).open(&path).map_err(failed)?;
+        // Nearly always nobody holds it, which is told sooner than another thread wakes up.
+        if file.try_lock().is_ok() {
+            return Ok(Some(Arc::new(file)));
+        }
+        let lock = move || file.lock().map(|()| file);
         match tokio::task::spawn_blocking(lock).await {
             Ok(locked) => locked.map(|file| Some(Arc::new(file))).map_err(failed),
             Err(e) => Err(Error::internal("the lock task died").because(e)),

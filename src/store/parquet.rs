@@ -105,17 +105,48 @@ fn ordered(batches: &[RecordBatch], key: impl Fn(i64, i64) -> (i64, i64)) -> Res
 /// # Errors
 /// When the rows do not follow the schema.
 pub fn encode(batches: &[RecordBatch], effort: Effort) -> Result<Bytes> {
-    let failed = |e: ParquetError| Error::internal("cannot write a data file").because(e);
-    let options = ArrowWriterOptions::new().with_properties(properties(batches, effort)).with_skip_arrow_metadata(true);
-    let mut writer = ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options).map_err(failed)?;
-    for batch in batches {
+    let mut encoder = Encoder::new(batches, batches.iter().map(RecordBatch::num_rows).sum(), effort)?;
+    batches.iter().try_for_each(|batch| encoder.add(batch))?;
+    encoder.finish()
+}
+
+/// A file in the making: of the rows that went in, encoded pages are held.
+pub struct Encoder(ArrowWriter<Vec<u8>>);
+
+impl Encoder {
+    /// A file for about `rows` rows of which `sample` are some.
+    ///
+    /// # Errors
+    /// Never for rows of the stored schema.
+    pub fn new(sample: &[RecordBatch], rows: usize, effort: Effort) -> Result<Self> {
+        let properties = properties(sample, rows, effort);
+        let options = ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true);
+        ArrowWriter::try_new_with_options(Vec::new(), file_schema(), options).map(Self).map_err(unwritable)
+    }
+
+    /// Adds rows, columns of [`stored_schema`], behind those that are in it.
+    ///
+    /// # Errors
+    /// When they do not follow the schema.
+    pub fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let mut columns = batch.columns().to_vec();
         columns.remove(Column::OccurredMonth as usize);
         let batch = RecordBatch::try_new(file_schema(), columns)
             .map_err(|e| Error::internal("cannot write a data file").because(e))?;
-        writer.write(&batch).map_err(failed)?;
+        self.0.write(&batch).map_err(unwritable)
     }
-    writer.into_inner().map(Bytes::from).map_err(failed)
+
+    /// The bytes of the file.
+    ///
+    /// # Errors
+    /// When what was added cannot be encoded.
+    pub fn finish(self) -> Result<Bytes> {
+        self.0.into_inner().map(Bytes::from).map_err(unwritable)
+    }
+}
+
+fn unwritable(err: ParquetError) -> Error {
+    Error::internal("cannot write a data file").because(err)
 }
 
 /// Event types that there may be.
@@ -123,8 +154,7 @@ const EVENT_TYPES: usize = 64;
 /// People whom a row group is expected to be about; more of them only let more row groups be read.
 const SUBJECTS: usize = 32 * 1024;
 
-fn properties(batches: &[RecordBatch], effort: Effort) -> WriterProperties {
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+fn properties(sample: &[RecordBatch], rows: usize, effort: Effort) -> WriterProperties {
     let level = match effort {
         Effort::Fold => 1,
         Effort::Compact => 3,
@@ -149,7 +179,7 @@ fn properties(batches: &[RecordBatch], effort: Effort) -> WriterProperties {
             .set_column_dictionary_enabled(path(column), false)
             .set_column_encoding(path(column), Encoding::DELTA_BINARY_PACKED);
     }
-    for spec in COLUMNS.iter().filter(|spec| is_varied(batches, spec.column)) {
+    for spec in COLUMNS.iter().filter(|spec| is_varied(sample, spec.column)) {
         properties = properties
             .set_column_dictionary_enabled(path(spec.column), false)
             .set_column_encoding(path(spec.column), Encoding::DELTA_LENGTH_BYTE_ARRAY);
@@ -178,9 +208,16 @@ fn is_varied(batches: &[RecordBatch], column: Column) -> bool {
     const SAMPLE: usize = 2048;
     let Some(batch) = batches.get(batches.len() / 2) else { return false };
     let Some(texts) = batch.column(column as usize).as_string_view_opt() else { return false };
-    let sample: Vec<&str> = texts.iter().flatten().take(SAMPLE).collect();
-    let distinct: hashbrown::HashSet<&str> = sample.iter().copied().collect();
-    sample.len() >= SAMPLE / 8 && distinct.len() * 4 > sample.len() * 3
+    let (mut known, mut repeated) = (hashbrown::HashSet::new(), 0);
+    for text in texts.iter().flatten().take(SAMPLE) {
+        repeated += usize::from(!known.insert(text));
+        // Whatever follows: most columns are done with here.
+        if repeated * 4 >= SAMPLE {
+            return false;
+        }
+    }
+    let sampled = known.len() + repeated;
+    sampled >= SAMPLE / 8 && repeated * 4 < sampled
 }
 
 /// Reads columns of a data file, all rows or those that `filter` lets through, in file order, with the types of

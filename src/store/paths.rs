@@ -184,7 +184,8 @@ impl Paths {
     /// The folder of what was written of a tile before it was full.
     pub fn partial_tiles(&self, tile: Tile) -> Path {
         let full = self.tile(Tile { width: TILE_WIDTH as u16, ..tile });
-        Path::from(format!("{full}.p"))
+        // Not `from`, which encodes a part that is encoded already once more.
+        Path::parse(format!("{full}.p")).unwrap_or(full)
     }
 
     /// The seq sets of all months that were deleted.

@@ -129,12 +129,13 @@ impl Table {
     /// # Errors
     /// When the log cannot be read, or was written by a newer version of this program.
     pub async fn open(&self) -> Result<Option<TableState>> {
-        if !self.log.is_delta_table_location().await.map_err(|e| self.failed("open", e))? {
-            return Ok(None);
-        }
         let mut delta = DeltaTable::new(self.log.clone());
-        delta.load().await.map_err(|e| self.failed("open", e))?;
-        self.state(delta).await.map(Some)
+        let Err(failure) = delta.load().await else { return self.state(delta).await.map(Some) };
+        // Whether there is a table at all takes another listing of the log, and is asked by who found none.
+        match self.log.is_delta_table_location().await.map_err(|e| self.failed("open", e))? {
+            true => Err(self.failed("open", failure)),
+            false => Ok(None),
+        }
     }
 
     /// The table as of `version`.

@@ -93,13 +93,17 @@ impl Kept {
 
 /// Touches and summary in the making.
 #[derive(Default)]
-struct Making {
+pub(super) struct Making {
     builder: Builder,
     summary: Summary,
 }
 
 impl Making {
-    fn add(&mut self, events: &RecordBatch) -> Result<()> {
+    /// Adds events behind those that are in it.
+    ///
+    /// # Errors
+    /// When they cannot be told in numbers.
+    pub(super) fn add(&mut self, events: &RecordBatch) -> Result<()> {
         self.builder.add(events)?;
         let rows = Rows::new(events)?;
         (0..rows.len()).for_each(|row| self.summary.add(&rows, row));
@@ -109,13 +113,18 @@ impl Making {
     fn finish(self) -> (Touches, Summary) {
         (self.builder.finish(), self.summary)
     }
+
+    /// The object of a data file with these events; none where its spans are too wide for one.
+    pub(super) fn encoded(self) -> Option<Vec<u8>> {
+        encoded(&self.finish())
+    }
 }
 
 /// The object of a data file with the rows of `batches`, in file order; none where its spans are too wide for one.
 pub fn encode(batches: &[RecordBatch]) -> Option<Vec<u8>> {
     let mut making = Making::default();
     batches.iter().try_for_each(|batch| making.add(batch)).ok()?;
-    encoded(&making.finish())
+    making.encoded()
 }
 
 fn encoded((touches, summary): &(Touches, Summary)) -> Option<Vec<u8>> {

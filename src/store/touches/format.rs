@@ -27,6 +27,7 @@ const LENGTHS: usize = 8;
 const CHECKED_BYTES: usize = 8 + LENGTHS * 4 + 4 * 8;
 const HEADER_BYTES: usize = CHECKED_BYTES + 8;
 const KEY_BYTES: usize = 16;
+const PLACE_BYTES: usize = 16;
 /// Bytes of a row.
 const ROW_BYTES: usize = 4 + 2 + 4 + 1 + 4 + 4;
 
@@ -88,7 +89,7 @@ fn bytes_of_keys(keys: &[Key]) -> Vec<u8> {
 
 fn rest_of(touches: &Touches, (since, seqs): (&[u64], &[u32])) -> Vec<u8> {
     let mut out = bytes_of_keys(&touches.name_keys);
-    out.reserve(touches.places.len() * 16 + touches.len() * ROW_BYTES + touches.reads.len() * 12);
+    out.reserve(touches.places.len() * PLACE_BYTES + touches.len() * ROW_BYTES + touches.reads.len() * 12);
     touches.places.iter().for_each(|place| append(&mut out, place));
     since.iter().for_each(|since| out.extend_from_slice(&(*since as u32).to_le_bytes()));
     since.iter().for_each(|since| out.extend_from_slice(&((since >> 32) as u16).to_le_bytes()));
@@ -180,14 +181,14 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Touches> {
         Some(own)
     };
     let name_keys = keys_in(take(head.name_keys, KEY_BYTES)?);
-    let places = numbers(take(head.places, 16)?).as_chunks::<4>().0.to_vec();
-    let (low, high) = (numbers(take(head.rows, 4)?), take(head.rows, 2)?);
+    let places = places_in(take(head.places, PLACE_BYTES)?);
+    let (low, high) = (each(take(head.rows, 4)?), take(head.rows, 2)?);
     let high = high.as_chunks::<2>().0.iter().map(|two| i64::from(u16::from_le_bytes(*two)) << 32);
-    let at = low.iter().zip(high).map(|(low, high)| head.first_at.wrapping_add(high | i64::from(*low))).collect();
-    let seqs = numbers(take(head.rows, 4)?);
+    let at = low.zip(high).map(|(low, high)| head.first_at.wrapping_add(high | i64::from(low))).collect();
+    let seqs = each(take(head.rows, 4)?);
     let touches = Touches {
         at,
-        seqs: seqs.iter().map(|seq| head.least_seq.wrapping_add(i64::from(*seq))).collect(),
+        seqs: seqs.map(|seq| head.least_seq.wrapping_add(i64::from(seq))).collect(),
         marks: take(head.rows, 1)?.to_vec(),
         actions: numbers(take(head.rows, 4)?),
         targets: numbers(take(head.rows, 4)?),
@@ -202,7 +203,20 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Touches> {
 }
 
 fn numbers(bytes: &[u8]) -> Vec<u32> {
-    bytes.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(*four)).collect()
+    each(bytes).collect()
+}
+
+/// The numbers in `bytes`, without a copy: fresh memory takes longer than to read them.
+fn each(bytes: &[u8]) -> impl Iterator<Item = u32> {
+    bytes.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(*four))
+}
+
+fn places_in(bytes: &[u8]) -> Vec<[u32; 4]> {
+    let place = |bytes: &[u8; PLACE_BYTES]| {
+        let parts = bytes.as_chunks::<4>().0;
+        std::array::from_fn(|part| u32::from_le_bytes(parts[part]))
+    };
+    bytes.as_chunks::<PLACE_BYTES>().0.iter().map(place).collect()
 }
 
 fn keys_in(bytes: &[u8]) -> Vec<Key> {
