@@ -78,6 +78,10 @@ pub const QUERY_SECONDS: u64 = 300;
 pub const QUERY_MEMORY_BYTES: usize = 1_280 * 1024 * 1024;
 /// Events whose actions are judged at a time: joins over more of them would not fit into that memory.
 pub const PIECE_EVENTS: u64 = 1_000_000;
+/// Bytes of a kept view up to which it stays in memory; a larger one lies in a temporary file.
+pub const KEPT_VIEW_BYTES: usize = 32 * 1024 * 1024;
+/// Part of the memory of all queries that may be in use where a kept view stays in it: the rest is for joins and sorts.
+pub const KEPT_MEMORY_PART: usize = 4;
 /// Bytes of temporary files that spilling may write.
 pub const QUERY_SPILL_BYTES: u64 = 64 * 1024 * 1024 * 1024;
 /// Events that a look-up by key gives at most, of one record or one action; more of them are read with SQL, in parts.
@@ -149,6 +153,10 @@ pub const APPEND_QUEUE_ENTRIES: usize = 4_096;
 pub const APPEND_QUEUE_BYTES: usize = 96 * 1024 * 1024;
 /// Bytes of events that one put makes durable: larger groups answer later, not faster.
 pub const APPEND_GROUP_BYTES: usize = BATCH_BYTES;
+/// Bytes of acknowledged events in memory that make a server fold: more of them would be felt when they are folded.
+pub const SERVER_FOLD_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of acknowledged events that are not folded yet, past which a server tells who brings more to come again.
+pub const SERVER_UNFOLDED_BYTES: usize = 256 * 1024 * 1024;
 /// Seconds after which the counts of what was received over HTTP are stated.
 pub const COUNTS_SECONDS: u64 = 5;
 /// Seconds between two looks whether a fold is due.

@@ -148,6 +148,7 @@ fn from_the_first_event_to_the_verified_pack_and_a_look_at_every_page() {
     let mut adam = Browser::open(&found);
     story.logs_in(&mut adam, "adam");
     looks_at_every_page(&story, &mut adam, (&incident, &review));
+    follows_a_number_to_its_query(&story, &mut adam);
     println!("pictures of all pages: {}", story.pictures.display());
 }
 
@@ -350,6 +351,21 @@ fn looks_at_every_page(story: &Story, browser: &mut Browser, (incident, review):
         let complaints = browser.complaints();
         assert!(complaints.is_empty(), "{target}: {complaints:?}");
     }
+}
+
+/// The queries of a report are folded; who comes from a number finds the one behind it open, and no other.
+fn follows_a_number_to_its_query(story: &Story, browser: &mut Browser) {
+    let month = rfc3339(Clock::system().now())[..7].to_owned();
+    browser.screen(1_200, 900);
+    browser.go(&story.url(&format!("/monthly/{month}")));
+    browser.wait_for(".queries .flow");
+    let is_shown = "return getComputedStyle(document.querySelector('.queries .flow')).display !== 'none'";
+    assert_eq!(browser.script(is_shown), false, "the queries are not folded");
+    browser.click(".tiles .source a[href^='#query-']");
+    browser.wait_for(".query:target");
+    assert_eq!(browser.script(is_shown), true, "the query behind a number is folded");
+    let texts = "return [...document.querySelectorAll('.query pre')].filter(text => text.offsetHeight > 0).length";
+    assert_eq!(browser.script(texts), 1, "texts of queries that are open");
 }
 
 /// One heading, a language, a label on every field, a way to skip what stands on every page.

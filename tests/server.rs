@@ -12,6 +12,7 @@ mod life;
 mod matrix;
 mod openapi;
 mod otlp;
+mod parity;
 mod proofs;
 mod protobuf;
 mod readers;

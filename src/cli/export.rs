@@ -1,19 +1,26 @@
 //! `probity export`: an evidence pack, verified before it is handed out.
+//!
+//! In: which rows, what to withhold, what the auditor holds. Out: a folder or a `.tar.gz`. Invariants: a pack that does
+//! not verify never gets its name; that it is handed out is in the ledger, as `evidence.exported` with its hash, before
+//! it does. What is left of a failure is a temporary file that goes.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-use tempfile::TempDir;
+use serde_json::{Map, json};
+use tempfile::{NamedTempFile, TempDir};
 
 use super::args::{ExportArgs, Global};
 use super::output::{Output, thousands};
 use super::query::parse_params;
-use super::{Answer, open, session, witness};
+use super::{Answer, open, person, session, witness};
 use crate::auditor::read_policy;
+use crate::custody::exported::{Handed, exported, measured};
 use crate::custody::handout::{self, Ask, Chosen, archive};
 use crate::error::{Error, Result};
+use crate::ingest::writer::Writer;
+use crate::ledger::pack::format::MANIFEST;
 
 /// Runs the command.
 ///
@@ -22,7 +29,7 @@ use crate::error::{Error, Result};
 /// policy by that too.
 pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Answer> {
     let target = Target::of(&args.out)?;
-    let ask = asked(args)?;
+    let (ask, by) = (asked(args)?, person(None)?);
     let policy = args.trust.as_deref().map(read_policy).transpose()?;
     let store = open(global).await?;
     let signer = handout::signer(&store)?;
@@ -36,7 +43,12 @@ pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Ans
     let engine = session(global, &store).await?;
     let folder = TempDir::new_in(&target.parent).map_err(|e| target.unwritable(e))?;
     let manifest = handout::make(&store, &engine, &ask, folder.path()).await?;
-    let bytes = target.publish(folder)?;
+    let pack = target.finished(folder)?;
+    let handed =
+        Handed { by: &by, bytes: pack.bytes, facts: Map::from_iter([(pack.hash.0.to_owned(), json!(pack.hash.1))]) };
+    let event = exported(store.clock(), (&ask, &manifest), handed);
+    let seq = Writer::new(&store).state(&event).await?;
+    let bytes = target.publish(pack)?;
     out.say(&format!(
         "{}: {} rows, completeness {}, {} bytes; verify it with: probity-verify {0} --key {}",
         args.out.display(),
@@ -47,7 +59,7 @@ pub async fn run(global: &Global, args: &ExportArgs, out: &Output) -> Result<Ans
     ));
     out.json(&json!({
         "pack": args.out.display().to_string(), "rows": manifest.rows, "tree_size": manifest.tree_size,
-        "completeness": manifest.completeness, "bytes": bytes, "vkey": signer.vkey(),
+        "completeness": manifest.completeness, "bytes": bytes, "vkey": signer.vkey(), "seq": seq,
     }))?;
     Ok(Answer::Done)
 }
@@ -86,20 +98,45 @@ impl Target {
         Error::unavailable(format!("cannot write {}", self.path.display())).because(cause)
     }
 
-    /// Gives the finished pack its name; gives its length in bytes.
-    fn publish(&self, folder: TempDir) -> Result<u64> {
+    /// The pack in `folder` in the form that is asked for, under a name that goes with it.
+    fn finished(&self, folder: TempDir) -> Result<Pack> {
         if !self.is_archive {
+            let manifest = File::open(folder.path().join(MANIFEST)).and_then(|mut file| measured(&mut file));
+            let (_, sha256) = manifest.map_err(|e| self.unwritable(e))?;
             let bytes = length_of(folder.path()).map_err(|e| self.unwritable(e))?;
-            let kept = folder.keep();
-            fs::rename(&kept, &self.path).map_err(|e| self.unwritable(e))?;
-            return Ok(bytes);
+            return Ok(Pack { form: Form::Folder(folder), bytes, hash: ("manifest_sha256", sha256) });
         }
-        let packed = tempfile::NamedTempFile::new_in(&self.parent).map_err(|e| self.unwritable(e))?;
+        let mut packed = NamedTempFile::new_in(&self.parent).map_err(|e| self.unwritable(e))?;
         archive(folder.path(), packed.as_file()).map_err(|e| self.unwritable(e))?;
-        let bytes = packed.as_file().metadata().map_err(|e| self.unwritable(e))?.len();
-        packed.persist(&self.path).map_err(|e| self.unwritable(e.error))?;
-        Ok(bytes)
+        let (bytes, sha256) = measured(packed.as_file_mut()).map_err(|e| self.unwritable(e))?;
+        Ok(Pack { form: Form::Archive(packed), bytes, hash: ("sha256", sha256) })
     }
+
+    /// Gives the finished pack its name; gives its length in bytes.
+    fn publish(&self, pack: Pack) -> Result<u64> {
+        match pack.form {
+            Form::Folder(folder) => {
+                fs::rename(folder.path(), &self.path).map_err(|e| self.unwritable(e))?;
+                // There is nothing left under its old name that would have to go.
+                let _ = folder.keep();
+            }
+            Form::Archive(packed) => drop(packed.persist(&self.path).map_err(|e| self.unwritable(e.error))?),
+        }
+        Ok(pack.bytes)
+    }
+}
+
+/// A finished pack that nobody has yet.
+struct Pack {
+    form: Form,
+    bytes: u64,
+    /// What it is known by: the name of a hash, and the hash.
+    hash: (&'static str, String),
+}
+
+enum Form {
+    Folder(TempDir),
+    Archive(NamedTempFile),
 }
 
 fn length_of(folder: &Path) -> std::io::Result<u64> {

@@ -6,6 +6,7 @@
 //! every proof that was given out valid; a removal that was begun is finished by whoever comes next.
 
 pub mod erase;
+pub mod exported;
 pub mod handout;
 pub mod hold;
 mod reach;

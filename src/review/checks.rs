@@ -12,7 +12,7 @@ use super::decide::{Decision, Status};
 use super::frame::Frame;
 use super::ground::Signed;
 use super::plan::{Plan, planted_hash};
-use super::record::{Decided, Review, Said, Stated, is_end};
+use super::record::{Decided, Review, Stated, is_end, unheard};
 use super::sample::{Given, Sample};
 use super::seed::Class;
 use crate::analysis::sampler::seed_hash;
@@ -300,11 +300,6 @@ fn decision(review: &Review, sample: &Sample, leaves: &[Leaf], stated: &Stated<D
         }
     }
     findings
-}
-
-/// Marks between the events that a decision rests on and the decision itself: somebody marked while it was signed.
-pub(super) fn unheard(marks: &[Stated<Said>], (size, seq): (i64, i64)) -> usize {
-    marks.iter().filter(|mark| (size..seq).contains(&mark.seq)).count()
 }
 
 /// What `stated` says otherwise than `again`. The words of the reasons are the program's and may change.

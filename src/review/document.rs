@@ -54,6 +54,7 @@ pub fn of(account: &Account) -> Result<Value> {
         "marks": marks(account),
         "judged": account.sample.as_ref().map_or(0, |sample| judged(sample).len()),
         "checks": account.checks.iter().map(Check::to_json).collect::<Vec<_>>(),
+        "unheard": review.unheard,
         "rulings": review.decided.iter().map(ruling).collect::<Result<Vec<Value>>>()?,
         "assumptions": assumptions(account),
         "recompute": recompute(review),

@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::event::parse;
 use crate::query::answer::Limits;
 use crate::query::engine::Engine;
-use crate::query::objects::{Row, literal, rows, text};
+use crate::query::objects::{Row, count, literal, rows, text};
 
 /// The events of a review.
 pub const PLANNED: &str = "review.planned";
@@ -167,6 +167,8 @@ pub struct Review {
     pub marks: Vec<Stated<Said>>,
     /// The decisions.
     pub decided: Vec<Stated<Decided>>,
+    /// Marks that came while ENABLE was signed, which it does not count: where there are any, it shows nothing.
+    pub unheard: u64,
     /// The resumption that cites it.
     pub resumed: Option<Stated<()>>,
 }
@@ -219,7 +221,22 @@ pub async fn list(engine: &Engine) -> Result<Vec<Review>> {
     let reviews = known.into_values().filter_map(|events| Review::of(&events).transpose());
     let mut reviews = reviews.collect::<Result<Vec<Review>>>()?;
     reviews.sort_by_key(|review| review.planned.seq);
+    for review in &mut reviews {
+        review.unheard = unheard_of(engine, review).await?;
+    }
     Ok(reviews)
+}
+
+/// Marks that the ENABLE of `review`, which was read without its marks, does not count.
+async fn unheard_of(engine: &Engine, review: &Review) -> Result<u64> {
+    let Some((size, seq)) = review.enabled_over().filter(|(size, seq)| size < seq) else { return Ok(0) };
+    let sql = format!(
+        "select count(*) as n from events where event_type = '{MARKED}' and source = 'probity' and review_id = {} \
+         and seq >= {size} and seq < {seq}",
+        literal(&review.review_id)
+    );
+    let found = rows(&engine.sql(&sql, Limits::default()).await?)?;
+    Ok(found.first().and_then(|row| count(row, "n")).unwrap_or_default())
 }
 
 /// The review `id`.
@@ -303,6 +320,7 @@ impl Review {
             drawn: None,
             marks: Vec::new(),
             decided: Vec::new(),
+            unheard: 0,
             resumed: None,
         };
         for event in events {
@@ -315,7 +333,14 @@ impl Review {
                 _ => {}
             }
         }
+        review.unheard = review.enabled_over().map_or(0, |between| unheard(&review.marks, between) as u64);
         Ok(Some(review))
+    }
+
+    /// The size of the ledger that the ENABLE which was signed last rests on, and its own event.
+    fn enabled_over(&self) -> Option<(i64, i64)> {
+        let enabled = self.last().filter(|last| last.what.status.decision == Decision::Enable)?;
+        Some((enabled.what.basis.size, enabled.seq))
     }
 
     /// The plan.
@@ -341,6 +366,22 @@ impl Review {
             (None, None, Some(_)) => "drawn",
             (None, None, None) => "planned",
         }
+    }
+
+    /// Whether ENABLE is signed and the workflow was not resumed yet: the owner has the second event to write. Where it
+    /// does not count every mark before it, it resumes nothing.
+    pub fn is_to_resume(&self) -> bool {
+        self.planned.what.purpose == Purpose::ReEnable
+            && self.end() == Some(Decision::Enable)
+            && self.resumed.is_none()
+            && self.unheard == 0
+    }
+
+    /// The reviewers who must not see how marks move the numbers: one that moves nothing would tell them that its item
+    /// was planted.
+    pub fn blind(&self) -> &[String] {
+        let plan = self.plan();
+        if plan.planted.is_some() && self.end().is_none() { &plan.reviewers } else { &[] }
     }
 
     /// The marks that the ledger holds within its first `size` events.
@@ -376,6 +417,11 @@ impl Event {
         let marked = Marked { seq: self.seq, reviewer, mark };
         Ok(self.stated(Said { marked, opened_at: self.opened_at, comment: self.comment.clone() }))
     }
+}
+
+/// Marks between the events that a decision rests on and the decision itself: somebody marked while it was signed.
+pub(super) fn unheard(marks: &[Stated<Said>], (size, seq): (i64, i64)) -> usize {
+    marks.iter().filter(|mark| (size..seq).contains(&mark.seq)).count()
 }
 
 /// Whether a decision ends a review; after any other it goes on, which costs nothing.
@@ -436,6 +482,7 @@ pub(super) mod testing {
 mod tests {
     use std::collections::BTreeSet;
 
+    use super::super::plan::PlantedTerms;
     use super::super::plan::testing::frame;
     use super::super::sample::{Given, Sample};
     use super::testing::{event, planned};
@@ -478,18 +525,52 @@ mod tests {
         assert_eq!(next_attempt(&reviews, "v", Purpose::ReEnable), (1, None));
     }
 
-    #[test]
-    fn attempts_begin_anew_after_an_enable_that_resumed_the_workflow() {
+    /// ENABLE of the review that `plan` plans.
+    fn enable(plan: &Event) -> Status {
         let given = Given { frame: frame(&[("all", 10)]), planted: BTreeSet::new(), without_evidence: BTreeMap::new() };
-        let plan = plan_event(1, "a");
-        let review = Review::of(std::slice::from_ref(&plan)).unwrap().unwrap();
+        let review = Review::of(std::slice::from_ref(plan)).unwrap().unwrap();
         let status = Sample::of(&review, given, 100).unwrap().status(&review).unwrap();
-        let status = Status { decision: Decision::Enable, ..status };
-        let basis = Basis { size: 2, marks: 0, marks_sha256: String::new() };
+        Status { decision: Decision::Enable, ..status }
+    }
+
+    /// The event `seq` that decides by the first `size` events.
+    fn decided(seq: i64, status: Status, size: i64) -> Event {
+        let basis = Basis { size, marks: 0, marks_sha256: String::new() };
         let decided =
             Decided { status, owner: "olga".to_owned(), basis, planted: Vec::new(), preconditions: Vec::new() };
-        let decided = event(4, DECIDED, &serde_json::to_value(decided).unwrap());
-        let mut events = vec![plan, decided];
+        event(seq, DECIDED, &serde_json::to_value(decided).unwrap())
+    }
+
+    #[test]
+    fn an_enable_that_does_not_count_every_mark_before_it_is_over_and_resumes_nothing() {
+        let plan = plan_event(1, "rev-1");
+        let of = |events: &[Event]| Review::of(events).unwrap().unwrap();
+        let heard = of(&[plan.clone(), mark(5, "a", "correct"), decided(7, enable(&plan), 6)]);
+        assert!(heard.is_to_resume() && heard.unheard == 0);
+        let late = of(&[plan.clone(), mark(6, "a", "incorrect"), decided(7, enable(&plan), 6)]);
+        assert_eq!((late.unheard, late.is_to_resume(), late.state()), (1, false, "closed"));
+        // Any other decision goes on, and the mark counts in the next one.
+        let extended = Status { decision: Decision::Extend, ..enable(&plan) };
+        assert_eq!(of(&[plan.clone(), mark(6, "a", "incorrect"), decided(7, extended, 6)]).unheard, 0);
+    }
+
+    #[test]
+    fn reviewers_are_blind_while_planted_items_are_among_those_they_mark() {
+        let plan = plan_event(1, "rev-1");
+        let mut review = Review::of(std::slice::from_ref(&plan)).unwrap().unwrap();
+        assert!(review.blind().is_empty());
+        review.planned.what.plan.planted = Some(PlantedTerms { items: 1, ids_hash: "0".repeat(64) });
+        assert_eq!(review.blind(), review.plan().reviewers);
+        let over = Review::of(&[plan.clone(), decided(7, enable(&plan), 7)]).unwrap().unwrap();
+        review.decided = over.decided;
+        assert!(review.blind().is_empty());
+    }
+
+    #[test]
+    fn attempts_begin_anew_after_an_enable_that_resumed_the_workflow() {
+        let plan = plan_event(1, "a");
+        let status = enable(&plan);
+        let mut events = vec![plan, decided(4, status, 2)];
         let after = |events: &[Event]| {
             let mut reviews = vec![Review::of(events).unwrap().unwrap()];
             let as_enabled = next_attempt(&reviews, "w", Purpose::ReEnable);

@@ -10,14 +10,14 @@ use serde_json::json;
 
 use super::account::Account;
 use super::checkpoint::{cosignatures, first_after};
-use super::checks::{marks_sha256, unheard};
+use super::checks::marks_sha256;
 use super::decide::{Decision, Status};
 use super::ground::Ground;
 use super::leaf::{Source, leaves_of};
 use super::owner;
 use super::plan::Measure;
 use super::preconditions::{self, Asked, Condition};
-use super::record::{self, Basis, DECIDED, DRAWN, Decided, MARKED, Purpose, RESUMED, Review, Stated, is_end};
+use super::record::{self, Basis, DECIDED, DRAWN, Decided, MARKED, Purpose, RESUMED, Review, Stated, is_end, unheard};
 use super::seed::{Class, Drawn, Entropy, Seed};
 use super::sheet::Marking;
 use crate::clock::Micros;

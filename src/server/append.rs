@@ -25,8 +25,8 @@ use crate::ingest::decode::Incoming;
 use crate::ingest::group::Group;
 use crate::ingest::writer::{Acknowledged, Writer, statement};
 use crate::limits::{
-    APPEND_GROUP_BYTES, APPEND_QUEUE_BYTES, APPEND_QUEUE_ENTRIES, BATCH_EVENTS, COUNTS_SECONDS, FOLD_BYTES,
-    FOLD_OBJECTS,
+    APPEND_GROUP_BYTES, APPEND_QUEUE_BYTES, APPEND_QUEUE_ENTRIES, BATCH_EVENTS, COUNTS_SECONDS, FOLD_OBJECTS,
+    SERVER_FOLD_BYTES, SERVER_UNFOLDED_BYTES,
 };
 use crate::store::Store;
 
@@ -67,8 +67,10 @@ pub struct Appender {
 pub(super) struct Shared {
     entries: AtomicUsize,
     bytes: AtomicUsize,
-    /// Bytes and objects put since the last fold.
+    /// Bytes and objects put since the last fold began,
     unfolded: (AtomicUsize, AtomicUsize),
+    /// and the bytes that it folds.
+    folding: AtomicUsize,
     /// The journal was folded: the writer looks again where it ends.
     is_folded: AtomicBool,
     /// Wakes the upkeep when a fold is due.
@@ -162,12 +164,15 @@ impl Appender {
 
     fn send(&self, job: Job) -> Result<()> {
         let bytes = job.bytes();
+        // Whoever looks for something is not kept from it by those who bring events.
+        let is_behind = matches!(job, Job::Events(..)) && self.shared.is_behind();
         let sender = lock(&self.sender);
         let sender = sender.as_ref().ok_or_else(ended)?;
         let entries = self.shared.entries.fetch_add(1, Ordering::Relaxed);
         let waiting = self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
         // Something that is larger than the whole queue is taken in when nothing else waits.
-        let is_full = entries >= APPEND_QUEUE_ENTRIES || waiting > 0 && waiting + bytes > APPEND_QUEUE_BYTES;
+        let is_full =
+            entries >= APPEND_QUEUE_ENTRIES || waiting > 0 && waiting + bytes > APPEND_QUEUE_BYTES || is_behind;
         if is_full || sender.send(job).is_err() {
             self.shared.entries.fetch_sub(1, Ordering::Relaxed);
             self.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
@@ -180,19 +185,28 @@ impl Appender {
 impl Shared {
     /// What was appended until now is no longer in the journal.
     pub(super) fn folded(&self) {
+        self.folding.store(0, Ordering::Relaxed);
         self.is_folded.store(true, Ordering::Release);
     }
 
     /// Takes note that a fold begins: what is put from now on counts for the next one.
     pub(super) fn folds(&self) {
-        self.unfolded.0.store(0, Ordering::Relaxed);
+        let bytes = self.unfolded.0.swap(0, Ordering::Relaxed);
+        self.folding.fetch_add(bytes, Ordering::Relaxed);
         self.unfolded.1.store(0, Ordering::Relaxed);
     }
 
-    fn appended(&self, bytes: usize) {
+    /// Whether folds cannot keep up: what was not folded is held in memory.
+    pub(super) fn is_behind(&self) -> bool {
+        let unfolded = self.unfolded.0.load(Ordering::Relaxed) + self.folding.load(Ordering::Relaxed);
+        unfolded > SERVER_UNFOLDED_BYTES
+    }
+
+    /// Takes note that so many bytes were put.
+    pub(super) fn appended(&self, bytes: usize) {
         let bytes = self.unfolded.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let objects = self.unfolded.1.fetch_add(1, Ordering::Relaxed) + 1;
-        if bytes as u64 >= FOLD_BYTES || objects >= FOLD_OBJECTS {
+        if bytes >= SERVER_FOLD_BYTES || objects >= FOLD_OBJECTS {
             self.fold.notify_one();
         }
     }
@@ -465,6 +479,25 @@ mod tests {
             assert_eq!(told.await.unwrap().unwrap(), seq);
         }
         appender.append(event(1)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn events_wait_for_folds_that_cannot_keep_up_and_statements_do_not() {
+        let store = store().await;
+        let appender = Appender::start(&store, Arc::default());
+        appender.append(event(1)).await.unwrap();
+        appender.shared().appended(SERVER_UNFOLDED_BYTES);
+        let state = || appender.state(vec![appender.statement("evidence.queried")]);
+        for folds in [false, true] {
+            if folds {
+                appender.shared().folds();
+            }
+            let refused = appender.append(event(2)).await.unwrap_err();
+            assert!(refused.kind() == ErrorKind::Limit && Busy::is_why(&refused));
+            state().await.unwrap();
+        }
+        appender.shared().folded();
+        appender.append(event(2)).await.unwrap();
     }
 
     #[tokio::test]

@@ -17,6 +17,7 @@
 
 pub mod api;
 pub mod append;
+mod background;
 pub mod cache;
 pub mod caller;
 mod grants;

@@ -24,7 +24,7 @@ use super::guard::Asker;
 use super::listen::{Answering, Peer};
 use super::log::{self, Answered};
 use super::pages::layout;
-use super::problem::{Problem, Told, problem};
+use super::problem::{Problem, Told, problem, within};
 use super::route::Kind;
 use super::state::{App, Logging};
 use crate::error::Error;
@@ -58,7 +58,7 @@ pub(super) async fn observe(State(app): State<App>, request: Request, next: Next
         let words = format!("no answer had begun after {REQUEST_SECONDS} s; ask for less, or try again later");
         problem(StatusCode::SERVICE_UNAVAILABLE, &words)
     });
-    let answer = formed(answer).await;
+    let answer = formed(within(answer, &app.setup().location)).await;
     let (took, status) = (began.elapsed(), answer.status());
     let route = route.as_deref().unwrap_or("unmatched");
     app.metrics().answered((known(&method), route), status.as_u16(), took);

@@ -1,8 +1,8 @@
 //! Errors as answers: RFC 9457 problem documents for programs, pages for people.
 //!
 //! In: an error of this crate. Out: a response with the status that tells the caller what to do. Invariants: what a
-//! defect says of the inside stays inside, it goes to the log under the number of the request; whoever may try again is
-//! told when. The page for people is made by the guard, which knows whom the route answers.
+//! defect says of the inside stays inside, it goes to the log under the number of the request, and so does where the store
+//! lies; whoever may try again is told when. The page for people is made by the guard, which knows whom the route answers.
 
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{StatusCode, header};
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::api::Misfit;
 use super::append::Busy;
 use crate::error::{Error, ErrorKind};
+use crate::store::object::Location;
 
 /// Media type of a problem document.
 pub const PROBLEM_TYPE: &str = "application/problem+json";
@@ -19,6 +20,8 @@ pub const PROBLEM_TYPE: &str = "application/problem+json";
 const BUSY_SECONDS: u32 = 1;
 /// Seconds after which somebody may try again while the store fails.
 const UNAVAILABLE_SECONDS: u32 = 5;
+/// What the path of an object begins with, seen from its store.
+const IN_STORE: [&str; 2] = ["tenants/", "keys/"];
 /// What is said of a defect.
 const HIDDEN: &str = "the server failed by a defect; its log tells more under this request's number";
 
@@ -93,16 +96,51 @@ fn invalid(err: &Error) -> StatusCode {
 
 /// A problem document that says `message`.
 pub(super) fn problem(status: StatusCode, message: &str) -> Response {
+    let headers = [(CONTENT_TYPE, PROBLEM_TYPE), (header::CACHE_CONTROL, "no-store")];
+    let mut response = (status, headers, document(status, message)).into_response();
+    response.extensions_mut().insert(Told { message: message.to_owned(), hidden: None });
+    response
+}
+
+fn document(status: StatusCode, message: &str) -> String {
     let document = json!({
         "type": "about:blank",
         "title": status.canonical_reason().unwrap_or("Problem"),
         "status": status.as_u16(),
         "detail": message,
     });
-    let headers = [(CONTENT_TYPE, PROBLEM_TYPE), (header::CACHE_CONTROL, "no-store")];
-    let mut response = (status, headers, document.to_string()).into_response();
-    response.extensions_mut().insert(Told { message: message.to_owned(), hidden: None });
-    response
+    document.to_string()
+}
+
+/// `answer` without the place where the store lies: a path in the words of a problem begins within the store. The log is
+/// told it whole.
+pub(super) fn within(answer: Response, store: &Location) -> Response {
+    let is_document = answer.headers().get(CONTENT_TYPE).is_some_and(|media_type| media_type == PROBLEM_TYPE);
+    let told = answer.extensions().get::<Told>().filter(|_| is_document).cloned();
+    let Some(told) = told else { return answer };
+    let message = unplaced(&told.message, store);
+    if message == told.message {
+        return answer;
+    }
+    let hidden = Some(told.hidden.unwrap_or(told.message));
+    let (mut parts, _) = answer.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let body = document(parts.status, &message).into();
+    parts.extensions.insert(Told { message, hidden });
+    Response::from_parts(parts, body)
+}
+
+/// `text` with paths that begin in `store`.
+fn unplaced(text: &str, store: &Location) -> String {
+    let directory = store.directory.as_ref().map(|directory| directory.display().to_string());
+    let places = [store.url.to_string(), directory.unwrap_or_default(), store.base.to_string()];
+    let mut told = text.to_owned();
+    for place in places.iter().map(|place| place.trim_matches('/')).filter(|place| !place.is_empty()) {
+        for begin in IN_STORE {
+            told = told.replace(&format!("/{place}/{begin}"), begin).replace(&format!("{place}/{begin}"), begin);
+        }
+    }
+    told
 }
 
 /// Nobody is known: log in, or send a token.
@@ -160,6 +198,21 @@ mod tests {
             (long.status().as_u16(), &long.headers()[header::CONNECTION]),
             (413, &HeaderValue::from_static("close"))
         );
+    }
+
+    #[tokio::test]
+    async fn where_the_store_lies_is_told_to_the_log_only() {
+        let store = Location { directory: Some("/srv/my store".into()), ..Location::memory() };
+        let cause = "not found: /srv/my store/tenants/t/x; memory:///store/tenants/t/x; /store/tenants/t/x";
+        let lost = Error::unavailable("cannot read store/tenants/t/x").because(cause);
+        let told = within(Problem(lost).into_response(), &store);
+        assert_eq!((told.status().as_u16(), &told.headers()[RETRY_AFTER]), (503, &HeaderValue::from(5u32)));
+        assert!(told.extensions().get::<Told>().unwrap().hidden.as_deref().is_some_and(|text| text.contains("/srv")));
+        let body = axum::body::to_bytes(told.into_body(), 1_000).await.unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(document["detail"], "cannot read tenants/t/x: not found: tenants/t/x; tenants/t/x; tenants/t/x");
+        let other = within(Problem(Error::invalid("no store/x")).into_response(), &store);
+        assert_eq!(other.extensions().get::<Told>().map(|told| told.message.as_str()), Some("no store/x"));
     }
 
     #[test]

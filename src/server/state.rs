@@ -9,9 +9,11 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::append::{Appender, Busy};
+use super::background::Background;
 use super::cache::Pages;
 use super::grants::Grants;
 use super::lock;
@@ -78,6 +80,7 @@ pub struct App(Arc<Shared>);
 struct Shared {
     setup: Setup,
     runtime: Arc<QueryRuntime>,
+    background: Background,
     tenants: Mutex<HashMap<String, Arc<OnceCell<Arc<Tenant>>>>>,
     metrics: Arc<Metrics>,
     adhoc: Semaphore,
@@ -101,6 +104,7 @@ impl App {
         let clock = setup.clock.clone();
         let shared = Shared {
             runtime: QueryRuntime::new(&limits)?,
+            background: Background::start()?,
             tenants: Mutex::default(),
             metrics: Arc::default(),
             adhoc: Semaphore::new(ADHOC_QUERIES),
@@ -134,7 +138,8 @@ impl App {
         let setup = &self.0.setup;
         let key = setup.key.as_deref().filter(|_| name == setup.tenant);
         let store = keys::open_store(setup.location.clone(), name, key, setup.clock.clone()).await?;
-        Ok(Tenant::start(name, store, self.0.runtime.clone(), self.0.metrics.clone()))
+        let (runtime, metrics) = (self.0.runtime.clone(), self.0.metrics.clone());
+        Ok(Tenant::start(name, store, (runtime, metrics), &self.0.background.handle()))
     }
 
     /// What is counted.
@@ -230,9 +235,15 @@ struct Newest {
 }
 
 impl Tenant {
-    pub(super) fn start(name: &str, store: Store, runtime: Arc<QueryRuntime>, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// A tenant whose upkeep runs on the threads of `place`.
+    pub(super) fn start(
+        name: &str,
+        store: Store,
+        (runtime, metrics): (Arc<QueryRuntime>, Arc<Metrics>),
+        place: &Handle,
+    ) -> Arc<Self> {
         let appender = Appender::start(&store, metrics.clone());
-        let upkeep = Upkeep::start(&store, appender.shared().clone(), metrics.clone());
+        let upkeep = Upkeep::start(&store, appender.shared().clone(), metrics.clone(), place);
         let pages = Pages::new(store.clock().clone(), metrics.clone());
         Arc::new(Self {
             name: name.to_owned(),
@@ -404,7 +415,7 @@ pub(super) mod testing {
     pub(in crate::server) async fn tenant() -> Arc<Tenant> {
         let store = Store::create(Location::memory(), "default", Clock::simulated(NOW, 5)).await.unwrap();
         let runtime = QueryRuntime::new(&RuntimeLimits { threads: 2, ..RuntimeLimits::default() }).unwrap();
-        Tenant::start("default", store, runtime, Arc::default())
+        Tenant::start("default", store, (runtime, Arc::default()), &Handle::current())
     }
 
     /// Somebody of that tenant.

@@ -1,14 +1,15 @@
 //! Upkeep of one tenant beside its requests: fold, compaction, projection, vacuum.
 //!
-//! In: what the appender has put. Out: a store that readers find quickly. Invariants: one piece of upkeep runs at a time;
-//! a failure is counted, told on standard error and tried again; what is acknowledged never waits for it. Evidence that
-//! is held stays, also from vacuum.
+//! In: what the appender has put. Out: a store that readers find quickly. Invariants: folds wait for nothing but each
+//! other, for what is not folded is held in memory; whatever else is to be done runs beside them, one piece at a time; a
+//! failure is counted, told on standard error and tried again; what is acknowledged never waits for it. Evidence that is
+//! held stays, also from vacuum.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -26,39 +27,41 @@ use crate::store::projection::Lag;
 #[derive(Debug)]
 pub(super) struct Upkeep {
     stop: watch::Sender<bool>,
-    task: Mutex<Option<JoinHandle<()>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Upkeep {
-    /// Begins the upkeep of `store`, which `shared`'s appender writes to.
-    pub(super) fn start(store: &Store, shared: Arc<Shared>, metrics: Arc<Metrics>) -> Self {
+    /// Begins the upkeep of `store`, which `shared`'s appender writes to, on the threads of `place`.
+    pub(super) fn start(store: &Store, shared: Arc<Shared>, metrics: Arc<Metrics>, place: &Handle) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let work = Work { store: store.share(), shared, metrics, vacuum_at: Instant::now() };
-        let runtime = Handle::current();
-        // On a thread of its own: between two reads it sorts and compares for long, and requests must not wait for that.
-        let task = tokio::task::spawn_blocking(move || runtime.block_on(work.run(stopped)));
-        Self { stop, task: Mutex::new(Some(task)) }
+        let folded: Arc<Notify> = Arc::default();
+        let folds = Folds { store: store.share(), shared, metrics: metrics.clone(), folded: folded.clone() };
+        let tidying = Tidying { store: store.share(), metrics, folded, vacuum_at: Instant::now() };
+        let tasks = vec![place.spawn(folds.run(stopped.clone())), place.spawn(tidying.run(stopped))];
+        Self { stop, tasks: Mutex::new(tasks) }
     }
 
     /// Ends it; returns when what was begun is done.
     pub(super) async fn stop(&self) {
         let _ = self.stop.send(true);
-        let task = lock(&self.task).take();
-        if let Some(task) = task {
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        for task in tasks {
             let _ = task.await;
         }
     }
 }
 
-struct Work {
+/// Makes files of the journal.
+struct Folds {
     store: Store,
     shared: Arc<Shared>,
     metrics: Arc<Metrics>,
-    vacuum_at: Instant,
+    /// Wakes who tidies up.
+    folded: Arc<Notify>,
 }
 
-impl Work {
-    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+impl Folds {
+    async fn run(self, mut stopped: watch::Receiver<bool>) {
         loop {
             let is_asked = tokio::select! {
                 biased;
@@ -66,18 +69,10 @@ impl Work {
                 () = self.shared.fold.notified() => true,
                 () = tokio::time::sleep(Duration::from_secs(UPKEEP_SECONDS)) => false,
             };
-            let outcome = match self.fold(is_asked).await {
-                // What is cut off here is begun anew another time, as after a crash; the end of a server waits for less.
-                Ok(true) => tokio::select! {
-                    biased;
-                    _ = stopped.wait_for(|stopped| *stopped) => return,
-                    outcome = self.tidy() => outcome,
-                },
-                outcome => outcome.map(|_| ()),
-            };
-            if let Err(e) = outcome {
-                self.metrics.upkeep_failed();
-                log::failure("upkeep", &e);
+            match self.fold(is_asked).await {
+                Ok(true) => self.folded.notify_one(),
+                Ok(false) => {}
+                Err(e) => failed(&self.metrics, &e),
             }
         }
     }
@@ -88,10 +83,44 @@ impl Work {
             return Ok(false);
         }
         self.shared.folds();
-        let folded = self.store.fold().await?;
-        self.shared.folded();
-        self.metrics.folded(folded.events);
+        let folded = self.store.fold().await;
+        // A fold that could not be signed, or tidy up behind itself, may have emptied the journal all the same: those who
+        // bring events must not wait for what is no longer there.
+        if folded.is_ok() || self.store.is_fold_due().await.is_ok_and(|is_due| !is_due) {
+            self.shared.folded();
+        }
+        self.metrics.folded(folded?.events);
         Ok(true)
+    }
+}
+
+/// Makes few files of many, and deletes what nobody reads.
+struct Tidying {
+    store: Store,
+    metrics: Arc<Metrics>,
+    folded: Arc<Notify>,
+    vacuum_at: Instant,
+}
+
+impl Tidying {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let folded = self.folded.clone();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = folded.notified() => {}
+            }
+            // What is cut off here is begun anew another time, as after a crash; the end of a server waits for less.
+            let outcome = tokio::select! {
+                biased;
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                outcome = self.tidy() => outcome,
+            };
+            if let Err(e) = outcome {
+                failed(&self.metrics, &e);
+            }
+        }
     }
 
     /// What keeps a folded table quick to read and its folder small.
@@ -110,5 +139,43 @@ impl Work {
         let holds = hold::in_force(&self.store).await?;
         let done = self.store.vacuum(|month| holds.iter().any(|hold| hold.touches(month))).await;
         done.map(|_| ()).map_err(|e| Error::new(e.kind(), "cannot delete replaced data files").because(e))
+    }
+}
+
+fn failed(metrics: &Metrics, err: &Error) {
+    metrics.upkeep_failed();
+    log::failure("upkeep", err);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::error::ErrorKind;
+    use crate::ingest::writer::{Writer, statement};
+    use crate::ledger::note::Signer;
+    use crate::limits::SERVER_UNFOLDED_BYTES;
+    use crate::store::object::Location;
+
+    /// A server whose key had handed over folded all that came and could not sign it. It counted that as not folded, and
+    /// refused every event for ever once it was 256 MiB.
+    #[tokio::test]
+    async fn what_was_folded_and_not_signed_does_not_keep_events_out() {
+        let signer = |seed: u8| Signer::new("log", [seed; 32]).unwrap();
+        let clock = Clock::simulated(1_775_000_000_000_000, 5);
+        let store = Store::create(Location::memory(), "default", clock).await.unwrap().signed_by(Arc::new(signer(1)));
+        let state = async || {
+            let event = statement(store.clock(), "evidence.queried");
+            Writer::new(&store).state(&event).await.unwrap()
+        };
+        state().await;
+        store.hand_over(&signer(2)).await.unwrap();
+        state().await;
+        let shared: Arc<Shared> = Arc::default();
+        shared.appended(SERVER_UNFOLDED_BYTES + 1);
+        let folds = Folds { store: store.share(), shared, metrics: Arc::default(), folded: Arc::default() };
+        assert!(folds.shared.is_behind());
+        assert_eq!(folds.fold(true).await.unwrap_err().kind(), ErrorKind::Conflict);
+        assert!(!folds.shared.is_behind());
     }
 }

@@ -51,6 +51,76 @@ fn hostile_sql_is_a_problem_of_whoever_sends_it() {
 }
 
 #[test]
+fn a_question_that_runs_too_long_ends_in_its_time_and_nothing_else_does() {
+    let world = World::small(400, &[]);
+    let ask = |seconds: u64, sql: &str| {
+        world.served.post(world.token("analyst"), "/v1/query", &json!({"query": sql, "seconds": seconds}))
+    };
+    let endless = "select count(*) from evidence a, evidence b, evidence c, evidence d, evidence e where a.seq + b.seq + \
+                   c.seq + d.seq + e.seq = -1";
+    // As many as there are places, and one that waits for one of them.
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..3).map(|_| scope.spawn(|| ask(2, endless))).collect();
+        world.served.get(world.token("analyst"), "/v1/records/crm/lead/r7").is(200);
+        for answer in asking {
+            let ended = answer.join().unwrap().is(413);
+            assert_eq!(ended.header("content-type"), "application/problem+json");
+            assert!(ended.text().contains("longer than 2 s"), "{}", ended.text());
+        }
+    });
+    assert_eq!(ask(30, "select count(*) from events where source = 'test'").is(200).json()["rows"][0][0], 401);
+    for seconds in [0, 301] {
+        assert!(ask(seconds, "select 1").is(400).text().contains("from 1 to 300"), "{seconds}");
+    }
+    world.served.get(world.token("analyst"), "/v1/query/months?seconds=30").is(200);
+    let told = world.rows("select count(*) from events where event_type = 'evidence.queried' and extra like '%= -1%'");
+    assert!(told[0][0].as_u64() >= Some(2), "a question that ends for lack of time is on record: {told:?}");
+}
+
+#[test]
+fn a_plan_tells_nothing_of_the_machine() {
+    let world = World::small(400, &[]);
+    world.run(&["maintain"]).ended(0);
+    let folder = world.dir().file_name().unwrap().to_str().unwrap();
+    for sql in [
+        "explain select * from events",
+        "/* why */ EXPLAIN verbose select count(*) from evidence where seq = 1",
+        "explain analyze select * from evidence",
+        "explain format tree select * from evidence",
+    ] {
+        for format in ["json", "csv"] {
+            let document = json!({"query": sql, "format": format});
+            let plan = world.served.post(world.token("analyst"), "/v1/query", &document).is(200).text();
+            assert!(!plan.contains(folder) && !plan.contains("probity-data"), "{sql}: {plan}");
+        }
+    }
+    let session = Session::open(&world.served, world.token("analyst"));
+    let page = world.served.ask(&session.get("/sql?q=explain%20select%20*%20from%20evidence")).is(200).text();
+    assert!(page.contains("file_groups") && !page.contains(folder) && !page.contains("probity-data"), "{page}");
+    let plan = world.served.rows(world.token("analyst"), "explain select * from evidence");
+    assert!(format!("{plan:?}").contains("events/occurred_month="), "it tells no file at all: {plan:?}");
+}
+
+/// What reads a data file names it by its whole path; in an answer that told where on the machine the store lies.
+#[test]
+fn a_data_file_that_is_gone_is_told_without_the_place_of_the_store() {
+    let world = World::small(40, &[]);
+    world.run(&["maintain"]).ended(0);
+    for month in std::fs::read_dir(world.dir().join("probity-data/tenants/default/events")).unwrap() {
+        let month = month.unwrap().path();
+        if month.file_name().unwrap().to_str().unwrap().starts_with("occurred_month=") {
+            std::fs::remove_dir_all(month).unwrap();
+        }
+    }
+    let sql = "select count(*) from evidence where source = 'test'";
+    let lost = world.served.post(world.token("analyst"), "/v1/query", &json!({"query": sql}));
+    let told = lost.text();
+    assert!(lost.status >= 500 && told.contains("tenants/default/events/occurred_month="), "{}: {told}", lost.status);
+    let folder = world.dir().file_name().unwrap().to_str().unwrap();
+    assert!(!told.contains(folder) && !told.contains("probity-data"), "{told}");
+}
+
+#[test]
 fn names_and_numbers_in_addresses_are_values() {
     let world = World::small(3, &[]);
     let token = world.token("analyst");

@@ -51,9 +51,14 @@ fn a_batch_that_is_sent_again_is_answered_in_order_and_stored_once() {
         assert!(told.contains(result["leaf"].as_str().unwrap()), "{result}: {told}");
         assert!(told.contains(&format!("\"{}\"", 49 - place)), "{result}: {told}");
     }
+    // From the journal, and from the table.
     for _ in 0..2 {
         let again = world.served.ingest(world.token("ingest"), &lines.join("\n")).is(200).json();
         assert_eq!((counts(&again), outcomes(&again)), ([50, 0, 50, 0, 0], vec!["duplicate"; 50]));
+        for (one, other) in again["results"].as_array().unwrap().iter().zip(first["results"].as_array().unwrap()) {
+            assert_eq!((&one["seq"], &one["leaf"]), (&other["seq"], &other["leaf"]), "{one}");
+        }
+        world.run(&["maintain", "fold"]).ended(0);
     }
     assert_eq!(stored(&world), 50);
 }
@@ -121,6 +126,29 @@ fn json_and_cloud_events_come_single_in_lists_and_packed() {
     let packed = Request::post("/v1/events", NDJSON, packed).with("content-encoding", "gzip");
     assert_eq!(counts(&world.served.ask(&packed.by(world.token("ingest"))).is(200).json()), [2, 2, 0, 0, 0]);
     assert_eq!(stored(&world), 9);
+}
+
+#[test]
+fn a_cloud_event_whose_attributes_are_headers_is_the_same_event() {
+    let world = World::empty(&[]);
+    let data = json!({"workflow": "w", "system": "crm", "record_type": "lead", "record_id": "r 1"});
+    let send = |content_type: &str, body: String| {
+        let request = Request::post("/v1/events", content_type, body).with("ce-specversion", "1.0");
+        let request = request.with("ce-id", "b%20%31").with("ce-source", "test").with("ce-type", "record.reviewed");
+        world.served.ask(&request.with("ce-time", "2026-01-01T00:00:00Z").by(world.token("ingest")))
+    };
+    let stored_now = send("application/json", data.to_string()).is(200).json();
+    assert_eq!(counts(&stored_now), [1, 1, 0, 0, 0], "{stored_now}");
+    let document = json!({"specversion": "1.0", "id": "b 1", "source": "test", "type": "record.reviewed",
+        "time": "2026-01-01T00:00:00Z", "data": data});
+    let same = Request::post("/v1/events", "application/cloudevents+json", document.to_string());
+    let same = world.served.ask(&same.by(world.token("ingest"))).is(200).json();
+    assert_eq!((counts(&same), &same["results"][0]["seq"]), ([1, 0, 1, 0, 0], &stored_now["results"][0]["seq"]));
+    send("text/plain", "x".to_owned()).is(415);
+    send("application/json", "{".to_owned()).is(400);
+    let rejected = send("application/json", json!({"event_id": "other"}).to_string()).is(422).json();
+    assert!(rejected["results"][0]["reason"].as_str().unwrap().contains("twice"), "{rejected}");
+    assert_eq!(stored(&world), 1);
 }
 
 #[test]

@@ -7,13 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use probity::event::columns::SEALED;
+use probity::ledger::hash::hex;
 use probity::ledger::pack::format::{ENTRIES, EntryLine, PARQUET};
 use probity::ledger::tlog_proof::TlogProof;
 use probity::ledger::tree::Frontier;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::world::World;
 use crate::support::command::Ran;
+use crate::support::event;
 use crate::support::http::Request;
 
 fn vkey(world: &World) -> String {
@@ -112,6 +115,89 @@ fn a_pack_from_the_server_verifies_offline() {
         assert_eq!(answer.status, status, "{order}: {}", answer.text());
     }
     world.served.post(world.token("analyst"), "/v1/packs", &json!({"from_seq": 0, "to_seq": 1})).is(403);
+}
+
+#[test]
+fn what_the_command_hands_out_is_stated_before_it_has_its_name() {
+    let world = World::small(10, &[]);
+    let export = |out: &str| world.run(&["export", "--from", "0", "--to", "5", "--out", out, "--json"]).ended(0).json();
+    let seqs = [export("p.tar.gz")["seq"].clone(), export("p")["seq"].clone()];
+    world.run(&["export", "--from", "5", "--to", "2", "--out", "none"]).ended(2);
+    let stated =
+        world.rows("select seq, actor_id, extra from events where event_type = 'evidence.exported' order by seq");
+    assert_eq!(stated.iter().map(|row| row[0].clone()).collect::<Vec<_>>(), seqs);
+    let extra = |row: usize| serde_json::from_str::<Value>(stated[row][2].as_str().unwrap()).unwrap();
+    let hash = |file: &str| hex(&Sha256::digest(std::fs::read(world.dir().join(file)).unwrap()));
+    assert_eq!(extra(0)["sha256"], hash("p.tar.gz"));
+    assert_eq!(extra(1)["manifest_sha256"], hash("p/manifest.json"));
+    for row in 0..2 {
+        assert_eq!((&extra(row)["rows"], &extra(row)["selection"]["to_seq"]), (&json!(5), &json!(5)), "{stated:?}");
+        assert!(!stated[row][1].as_str().unwrap().is_empty(), "nobody is named: {stated:?}");
+    }
+}
+
+#[test]
+fn a_receipt_is_answered_and_a_pack_keeps_its_promise() {
+    let world = World::empty(&[]);
+    let send = |target: &str, ids: std::ops::Range<i64>| {
+        let lines: Vec<String> = ids.map(|id| event(&id.to_string(), id)).collect();
+        let request = Request::post(target, "application/x-ndjson", lines.join("\n")).by(world.token("ingest"));
+        world.served.ask(&request).is(200).json()
+    };
+    assert!(send("/v1/events", 0..3).get("receipts").is_none());
+    let answer = send("/v1/events?receipt=true", 2..8);
+    let [receipt] = &answer["receipts"].as_array().unwrap()[..] else { panic!("{answer}") };
+    assert_eq!((&receipt["count"], &receipt["signed"]), (&json!(5), &json!(true)), "{answer}");
+    assert_eq!(receipt["first_seq"], answer["results"][1]["seq"]);
+    assert_eq!(send("/v1/events?receipt=true", 0..3)["receipts"], json!([]));
+    let note = receipt["note"].as_str().unwrap();
+    let pack = world.served.post(world.token("admin"), "/v1/packs", &json!({"receipt": note})).is(200);
+    std::fs::write(world.dir().join("r"), note).unwrap();
+    std::fs::write(world.dir().join("p.tar.gz"), &pack.body).unwrap();
+    world.run(&["verify", "pack", "p.tar.gz", "--vkey", &vkey(&world), "--receipt", "r"]).ended(0);
+}
+
+#[test]
+fn a_key_that_is_rotated_while_the_server_runs_signs_from_then_on() {
+    let world = World::small(10, &[]);
+    let before = vkey(&world);
+    world.run(&["key", "rotate", "--by", "pat"]).ended(0);
+    let now = vkey(&world);
+    assert_ne!(before, now);
+    let lines = Request::post("/v1/events?receipt=true", "application/x-ndjson", event("later", 99));
+    let answer = world.served.ask(&lines.by(world.token("ingest"))).is(200).json();
+    assert_eq!(answer["receipts"][0]["signed"], true, "{answer}");
+    let pack = world.served.post(world.token("admin"), "/v1/packs", &json!({"from_seq": 0, "to_seq": 5})).is(200);
+    let seq = &answer["results"][0]["seq"];
+    let proof = Request::get(&format!("/v1/events/{seq}")).by(world.token("analyst")).with("accept", "text/plain");
+    let proof = world.served.ask(&proof).is(200).body;
+    // A fold has signed it, with the key that lies in the file of the old one.
+    verify(&world, "proof", &proof, &now).ended(0);
+    for trusted in [before, now] {
+        verify(&world, "pack", &pack.body, &trusted).ended(0);
+    }
+    world.run(&["verify", "store"]).ended(0);
+}
+
+#[test]
+fn a_pack_satisfies_the_policy_of_who_orders_it_or_there_is_none() {
+    let world = World::small(10, &[]);
+    let made =
+        world.run(&["witness", "init", "--witness-key", "w.key", "--name", "a.example.com/w", "--json"]).ended(0);
+    let (log, witness) = (vkey(&world), made.json()["vkey"].as_str().unwrap().to_owned());
+    let order = |role: &str, trust: &str| {
+        world.served.post(world.token(role), "/v1/packs", &json!({"from_seq": 0, "to_seq": 5, "trust": trust}))
+    };
+    for role in ["auditor", "admin"] {
+        let trusted = order(role, &format!("log {log}\nquorum none\n")).is(200);
+        verify(&world, "pack", &trusted.body, &log).ended(0);
+        let asks = format!("log {log}\nwitness w {witness} http://127.0.0.1:1\nquorum w\n");
+        let refused = order(role, &asks).is(409).text();
+        assert!(refused.contains("probity witness ask") && !refused.contains("127.0.0.1"), "{refused}");
+        order(role, "quorum nobody\n").is(400);
+    }
+    let stated = world.rows("select count(*) from events where event_type = 'evidence.exported'");
+    assert_eq!(stated[0][0], 2, "what was not handed out is not stated");
 }
 
 #[test]

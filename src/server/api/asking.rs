@@ -21,6 +21,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::received::media_type;
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::server::cache::{Progress, Rendered};
@@ -129,6 +130,14 @@ impl Asked {
         Err(Error::invalid(format!("there is no parameter `{}` here; it takes {takes}", name.escape_debug())))
     }
 
+    /// Takes out all values of `name`, which may be given several times.
+    pub fn several(&mut self, name: &str) -> Vec<String> {
+        let (taken, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.0).into_iter().partition(|(given, _)| given == name);
+        self.0 = left;
+        taken.into_iter().map(|(_, value)| value).collect()
+    }
+
     /// All of them by name, whatever they are called.
     ///
     /// # Errors
@@ -159,6 +168,18 @@ impl Params {
         self.0.remove(name).filter(|text| !text.is_empty())
     }
 
+    /// Whether `name` is true; not where it is not given.
+    ///
+    /// # Errors
+    /// Invalid when it is neither true nor false.
+    pub fn flag(&self, name: &str) -> Result<bool> {
+        match self.text(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Error::invalid(format!("`{name}` is true or false"))),
+        }
+    }
+
     /// The number of `name`.
     ///
     /// # Errors
@@ -185,14 +206,14 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> std::result::Result<Self, Problem> {
-        let (is_json, is_packed) = (is_json(request.headers()), is_packed(request.headers()));
-        if is_packed {
-            let words = "the body is packed, which is read at /v1/events and /v1/traces only; send it as it is";
+        let media_type = media_type(request.headers());
+        if is_packed(request.headers()) {
+            let words = "the body is packed, which is not read here; send it as it is";
             return Err(Error::invalid(words).because(Misfit::Body).into());
         }
         let words = "the body has more bytes than this takes; /openapi.json says how many it may have";
         let body = Bytes::from_request(request, app).await.map_err(|e| unread(&e, words))?;
-        Ok(Self(read_body(is_json, &body)?))
+        Ok(Self(read_body(&media_type, &body)?))
     }
 }
 
@@ -210,14 +231,13 @@ fn is_packed(headers: &HeaderMap) -> bool {
     coding.is_some_and(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let sent = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    sent.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case(JSON))
-}
-
-fn read_body<T: DeserializeOwned>(is_json: bool, body: &[u8]) -> Result<T> {
+/// What a body of this media type says; an empty one is the empty object.
+///
+/// # Errors
+/// Invalid when it is not what is taken, by [`Misfit::Body`] where it is not said to be JSON.
+pub(super) fn read_body<T: DeserializeOwned>(media_type: &str, body: &[u8]) -> Result<T> {
     let body: &[u8] = if body.trim_ascii().is_empty() { b"{}" } else { body };
-    if !is_json && body != b"{}" {
+    if media_type != JSON && body != b"{}" {
         let words = format!("the body is not said to be JSON; send it with Content-Type: {JSON}");
         return Err(Error::invalid(words).because(Misfit::Body));
     }
@@ -358,6 +378,11 @@ mod tests {
         assert!(params.number::<usize>("as_of").is_err());
         assert!(asked("asof=v7").only(&["as_of"]).unwrap_err().to_string().contains("as_of"));
         assert!(asked("a=1&a=2").all().is_err());
+        let mut several = asked("a=1&b=true&a=2");
+        assert_eq!(several.several("a"), ["1", "2"]);
+        let rest = several.only(&["b", "c"]).unwrap();
+        assert_eq!((rest.flag("b").unwrap(), rest.flag("c").unwrap()), (true, false));
+        assert!(asked("b=yes").all().unwrap().flag("b").is_err());
         assert_eq!(asked("where=a%20%3D%201").all().unwrap().text("where"), Some("a = 1"));
     }
 
@@ -390,11 +415,11 @@ mod tests {
 
     #[test]
     fn a_body_says_that_it_is_json_unless_there_is_none() {
-        let read = |is_json, text: &str| read_body::<BTreeMap<String, u8>>(is_json, text.as_bytes());
-        assert_eq!(read(false, " ").unwrap(), BTreeMap::new());
-        assert_eq!(read(true, r#"{"a": 1}"#).unwrap()["a"], 1);
-        assert_eq!(Misfit::of(&read(false, r#"{"a": 1}"#).unwrap_err()), Some(Misfit::Body));
-        assert_eq!(Misfit::of(&read(true, "[").unwrap_err()), None);
+        let read = |media_type, text: &str| read_body::<BTreeMap<String, u8>>(media_type, text.as_bytes());
+        assert_eq!(read("", " ").unwrap(), BTreeMap::new());
+        assert_eq!(read(JSON, r#"{"a": 1}"#).unwrap()["a"], 1);
+        assert_eq!(Misfit::of(&read("text/plain", r#"{"a": 1}"#).unwrap_err()), Some(Misfit::Body));
+        assert_eq!(Misfit::of(&read(JSON, "[").unwrap_err()), None);
         let packed = |coding: &'static str| {
             is_packed(&HeaderMap::from_iter([(CONTENT_ENCODING, HeaderValue::from_static(coding))]))
         };

@@ -12,29 +12,29 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use serde_json::{Value, json};
 
-use super::asking::{Asked, CSV, JSON, Misfit, NDJSON, Named, document, wanted};
-use super::ledger::cover;
-use super::received::{REQUEST, Received, Shown, check, decoded, mapped, take};
+use super::asking::{Asked, JSON, Named, document, wanted};
+use super::cloud;
+use super::ledger::{check_signing, cover};
+use super::received::{
+    CLOUDEVENT, REQUEST, Received, Shown, TAKEN, check, decoded, mapped, shape, shipped_mapping, take,
+};
 use crate::access::role::May;
 use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::event::columns::SEALED;
 use crate::ingest::counts::Counts;
 use crate::ingest::decode::Incoming;
-use crate::ingest::mapping::Mapping;
+use crate::ingest::receipts::{Issued, Stretches};
 use crate::ingest::spool::Shape;
+use crate::ingest::writer::Outcome;
+use crate::ledger::hash::hex;
 use crate::limits::EVENTS_BODY_BYTES;
-use crate::query::catalogue::Catalogue;
 use crate::query::dossier::{self, Entry};
-use crate::query::header::Kind;
 use crate::server::caller::{Caller, Read};
 use crate::server::problem::Reply;
 use crate::server::route::{About, Answer, Body, Param, Place, Route};
+use crate::store::Store;
 
-const CLOUDEVENT: &str = "application/cloudevents+json";
-const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
-const TSV: &str = "text/tab-separated-values";
-const PARQUET: &str = "application/vnd.apache.parquet";
 /// A proof of one row as C2SP tlog-proof writes it.
 const PROOF: &str = "text/plain";
 
@@ -61,6 +61,21 @@ const PARAMS: &[Param] = &[
         note: "`all` (default) or `refused`: which records `results` lists",
     },
     Param {
+        name: "receipt",
+        place: Place::Query,
+        is_required: false,
+        schema: "boolean",
+        note: "answer a signed receipt for what is stored now: `receipts`, one for each stretch of the ledger",
+    },
+    Param {
+        name: "ce-specversion",
+        place: Place::Header,
+        is_required: false,
+        schema: "string",
+        note: "1.0: the body is the `data` of one CloudEvent, whose attributes are headers: ce-id, ce-source, ce-type, \
+               ce-time",
+    },
+    Param {
         name: "Content-Encoding",
         place: Place::Header,
         is_required: false,
@@ -68,8 +83,6 @@ const PARAMS: &[Param] = &[
         note: "gzip or identity; the bound counts unpacked bytes too",
     },
 ];
-
-const TAKEN: &[&str] = &[NDJSON, JSON, CLOUDEVENT, CLOUDEVENTS, CSV, TSV, PARQUET];
 
 const fn result(status: u16, note: &'static str) -> Answer {
     Answer { status, types: &[JSON], schema: "EventsResult", note }
@@ -131,25 +144,56 @@ pub fn routes() -> Vec<Route> {
     ]
 }
 
-async fn post(caller: Caller, asked: Asked, received: Received) -> Reply {
-    let asked = asked.only(&["strict", "map", "results"])?;
-    let is_strict = match asked.text("strict") {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(Error::invalid("`strict` is true or false").into()),
-    };
+async fn post(caller: Caller, headers: HeaderMap, asked: Asked, received: Received) -> Reply {
+    let asked = asked.only(&["strict", "map", "results", "receipt"])?;
+    let (is_strict, is_receipted) = (asked.flag("strict")?, asked.flag("receipt")?);
     let shown = match asked.text("results") {
         None | Some("all") => Shown::All,
         Some("refused") => Shown::Refused,
         Some(_) => return Err(Error::invalid("`results` is `all` or `refused`").into()),
     };
+    let store = caller.tenant.store();
+    if is_receipted {
+        check_signing(store).await?;
+    }
+    let received = match cloud::is_binary(&headers, &received.media_type) {
+        true => Received {
+            bytes: cloud::structured(&headers, &received.media_type, &received.bytes)?,
+            media_type: CLOUDEVENT.to_owned(),
+        },
+        false => received,
+    };
     let incoming = incoming(&caller, received, asked.text("map")).await?;
     if is_strict {
-        check(caller.tenant.store(), &incoming).await?;
+        check(store, &incoming).await?;
     }
-    let taken = take(&caller, incoming).await?;
+    let taken = take(&caller, incoming, shown).await?;
     let status = status(taken.counts);
-    Ok((status, document(&taken.document(shown))).into_response())
+    let receipts = match is_receipted {
+        true => Some(receipts(store, &taken.outcomes).await),
+        false => None,
+    };
+    let mut told = taken.document();
+    if let Some(receipts) = receipts {
+        told["receipts"] = receipts;
+    }
+    Ok((status, document(&told)).into_response())
+}
+
+/// The receipts for what was stored now.
+async fn receipts(store: &Store, outcomes: &[Outcome]) -> Value {
+    let mut accepted = Stretches::default();
+    accepted.accept(outcomes);
+    accepted.issue(store).await.iter().map(receipt).collect()
+}
+
+/// A receipt as the command line tells it.
+fn receipt(issued: &Issued) -> Value {
+    let Issued { receipt, note, is_signed } = issued;
+    json!({
+        "first_seq": receipt.first_seq, "count": receipt.count, "root": hex(&receipt.root), "signed": is_signed,
+        "note": note,
+    })
 }
 
 fn status(counts: Counts) -> StatusCode {
@@ -163,33 +207,11 @@ fn status(counts: Counts) -> StatusCode {
 
 async fn incoming(caller: &Caller, received: Received, map: Option<&str>) -> Result<Incoming> {
     let clock = caller.tenant.store().clock().clone();
-    let shape = match received.media_type.as_str() {
-        NDJSON | JSON | CLOUDEVENT | CLOUDEVENTS => Shape::Json,
-        CSV => Shape::Csv,
-        TSV => Shape::Tsv,
-        PARQUET => Shape::Parquet,
-        _ => {
-            let words = format!("the Content-Type is none that is read here; send one of {}", TAKEN.join(", "));
-            return Err(Error::invalid(words).because(Misfit::Body));
-        }
-    };
-    match (map, shape) {
+    match (map, shape(&received.media_type)?) {
         (Some(name), shape) => mapped((received.bytes, shape), REQUEST, &shipped_mapping(name)?, &clock).await,
         (None, Shape::Json) => decoded(received.bytes, clock).await,
         _ => Err(Error::invalid("rows of this Content-Type need a mapping to events; name one with ?map=NAME")),
     }
-}
-
-fn shipped_mapping(name: &str) -> Result<Mapping> {
-    let missing = || {
-        let name = name.escape_debug();
-        Error::not_found(format!("there is no mapping `{name}`; GET /v1/queries lists those of kind mapping"))
-    };
-    let query = Catalogue::shipped()?.list().find(|query| query.name == name).ok_or_else(missing)?;
-    if query.kind != Kind::Mapping {
-        return Err(Error::invalid("`map` names a query that is no mapping; GET /v1/queries lists the mappings"));
-    }
-    Mapping::parse(name, &query.text)
 }
 
 async fn get(caller: Caller, Named(seq): Named<u64>, headers: HeaderMap, asked: Asked) -> Reply {
@@ -261,12 +283,5 @@ mod tests {
         for (counts, expected) in cases {
             assert_eq!(status(counts).as_u16(), expected, "{counts:?}");
         }
-    }
-
-    #[test]
-    fn only_mappings_are_mappings() {
-        assert!(shipped_mapping("otel_genai").is_ok());
-        assert!(shipped_mapping("approval_rate").is_err());
-        assert!(shipped_mapping("nothing").unwrap_err().to_string().contains("GET /v1/queries"));
     }
 }

@@ -1,4 +1,4 @@
-//! `/v1/incidents`: the register, scopes, recovery plans, reports.
+//! `/v1/incidents`: the register, scopes, recovery plans, reports, guardrails, reconciliations.
 //!
 //! In: what a responder states, as JSON; the name of whoever states it is the caller's. Out: the documents of the
 //! command line. Invariants: what is stated is an event before it is answered; who may not see sealed values gets
@@ -6,6 +6,8 @@
 //! own takes the place of a stranger's query.
 
 mod about;
+mod guardrail;
+mod reconcile;
 
 use std::time::Duration;
 
@@ -27,11 +29,10 @@ use crate::clock::{Micros, SECOND};
 use crate::error::{Error, ErrorKind, Result};
 use crate::incident::account::Account;
 use crate::incident::asked::{Said, SelectorText};
-use crate::incident::guardrail::{self, Guardrail};
 use crate::incident::plan::{Written, remedies, to_csv, to_json, to_ndjson};
 use crate::incident::record::{self, Record};
 use crate::incident::{self, Scoped, register};
-use crate::limits::PLACE_SECONDS;
+use crate::limits::{EVENTS_BODY_BYTES, PLACE_SECONDS};
 use crate::report::incident::gather::{Reader, gather};
 use crate::report::withheld::{Sight, withhold};
 use crate::server::cache::{Look, Rendered, step};
@@ -49,6 +50,7 @@ const REPORT: &str = "/v1/incidents/{id}/report";
 const AD_HOC: &str = "/v1/incidents/scope";
 const CHECK: &str = "/v1/incidents/plan/check";
 const GUARDRAIL: &str = "/v1/incidents/{id}/guardrail";
+const RECONCILE: &str = "/v1/incidents/reconcile";
 
 /// An account is kept so long at most although nothing happens: its clocks go on.
 const ACCOUNT_SPAN: Micros = 15 * 60 * SECOND;
@@ -68,7 +70,10 @@ pub fn routes() -> Vec<Route> {
         Route::get(SCOPE, Some(May::Read), scope).about(about::SCOPE),
         Route::post(SCOPE, Some(May::Respond), freeze).about(about::FREEZE),
         Route::get(PLAN, Some(May::Read), plan).about(about::PLAN),
-        Route::post(GUARDRAIL, Some(May::Respond), replayed).about(about::GUARDRAIL),
+        Route::post(GUARDRAIL, Some(May::Respond), guardrail::replayed).about(about::GUARDRAIL),
+        Route::post(RECONCILE, Some(May::Read), reconcile::reconciled)
+            .body_limit(EVENTS_BODY_BYTES)
+            .about(about::RECONCILE),
         Route::get(REPORT, Some(May::Read), report).about(about::REPORT),
     ]
 }
@@ -312,42 +317,6 @@ async fn check(State(app): State<App>, caller: Caller, asked: Asked, Sent(sent):
     let scoped = incident::scope(caller.tenant.store(), &engine, &selector).await?;
     let verdict = written.verdict(&Plan::of(&scoped.radius))?;
     Ok(document(&verdict))
-}
-
-/// A rule that is to be replayed.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Replayed {
-    /// Condition over the columns of `events`: it stops an action whose proposal it matches.
-    rule: String,
-    /// Whether the result is stated with the incident, whose report then tells it.
-    #[serde(default)]
-    is_stated: bool,
-}
-
-async fn replayed(
-    State(app): State<App>,
-    caller: Caller,
-    Named(id): Named<String>,
-    asked: Asked,
-    Sent(sent): Sent<Replayed>,
-) -> Reply {
-    let params = asked.only(&[])?;
-    let _place = place(&app).await?;
-    let (engine, store) = (caller.tenant.engine().await?, caller.tenant.store());
-    let record = record::one(&engine, &id).await?;
-    if !sent.is_stated {
-        reads(&caller, GUARDRAIL, json!({"params": note(&id, &params)["params"], "rule": sent.rule})).await?;
-    }
-    let scoped = incident::scope(store, &engine, record.picking()?).await?;
-    let replay = guardrail::replay(&engine, &scoped, &Guardrail::Rule(sent.rule)).await?;
-    let mut told = replay.to_json();
-    told["incident_id"] = id.clone().into();
-    if sent.is_stated {
-        let seq = register::state_replay(store, &record, &replay, &caller.name).await?;
-        told["seq"] = seq.into();
-    }
-    Ok(document(&seen(&caller, told)))
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@ use axum::response::IntoResponse;
 
 use super::asking::{Asked, Named};
 use crate::access::role::May;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ledger::tile::Tile;
 use crate::server::caller::Caller;
 use crate::server::problem::Reply;
 use crate::server::route::{About, Answer, Param, Place, Route};
 use crate::server::state::Tenant;
+use crate::store::Store;
 
 const TEXT: &str = "text/plain";
 const BYTES: &str = "application/octet-stream";
@@ -71,6 +72,21 @@ async fn tile(caller: Caller, Named((level, index)): Named<(String, String)>, as
     Ok(([(CONTENT_TYPE, BYTES), (CACHE_CONTROL, FOR_EVER)], found.ok_or_else(missing)?).into_response())
 }
 
+/// Refuses what must be signed where the key of `store` does not sign the ledger.
+///
+/// # Errors
+/// Invalid without a key; Conflict where it has handed over, and the new one is not to be had here; when the store fails.
+pub(super) async fn check_signing(store: &Store) -> Result<()> {
+    if store.has_current_key().await? {
+        return Ok(());
+    }
+    if store.signer().is_none() {
+        return Err(Error::invalid("this must be signed, and this server has no key to sign with"));
+    }
+    let words = "the key of this server has handed over and signs nothing more; start the server with the new key";
+    Err(Error::new(ErrorKind::Conflict, words))
+}
+
 /// Folds where no checkpoint covers the first `end` events yet: what is proven must be signed.
 ///
 /// # Errors
@@ -82,4 +98,26 @@ pub(super) async fn cover(tenant: &Tenant, end: u64) -> Result<()> {
         tenant.appender().shared().folded();
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::ledger::note::Signer;
+    use crate::store::object::Location;
+
+    #[tokio::test]
+    async fn no_key_and_one_that_has_handed_over_are_told_apart() {
+        let signer = |seed: u8| Signer::new("log", [seed; 32]).unwrap();
+        let clock = Clock::simulated(1_775_000_000_000_000, 5);
+        let store = Store::create(Location::memory(), "default", clock).await.unwrap();
+        assert_eq!(check_signing(&store).await.unwrap_err().kind(), ErrorKind::Invalid);
+        let store = store.signed_by(Arc::new(signer(1)));
+        check_signing(&store).await.unwrap();
+        store.hand_over(&signer(2)).await.unwrap();
+        assert_eq!(check_signing(&store).await.unwrap_err().kind(), ErrorKind::Conflict);
+    }
 }

@@ -6,7 +6,9 @@
 pub mod actions;
 mod asking;
 pub(super) mod bundle;
+mod cloud;
 pub mod events;
+pub(super) mod explained;
 pub mod incidents;
 pub mod ledger;
 pub mod openapi;
@@ -14,6 +16,7 @@ pub mod ops;
 pub mod otlp;
 mod otlp_proto;
 pub mod packs;
+mod places;
 pub mod query;
 mod received;
 pub mod records;

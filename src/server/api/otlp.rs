@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::asking::{Asked, JSON, Misfit};
 use super::otlp_proto::{ExportRequest, ExportResponse, PartialSuccess, RpcStatus};
-use super::received::{Received, Taken, mapped, media_type, take};
+use super::received::{Received, Shown, Taken, mapped, media_type, take};
 use crate::access::role::May;
 use crate::error::{Error, Result};
 use crate::ingest::decode::Incoming;
@@ -130,11 +130,11 @@ async fn stored(app: &App, caller: &Caller, asked: Asked, (received, form): (Rec
     });
     let lines = splitting.await.map_err(|e| Error::internal("reading spans died").because(e))??;
     if lines.is_empty() {
-        return take(caller, Incoming::only_refused(Vec::new())).await;
+        return take(caller, Incoming::only_refused(Vec::new()), Shown::Refused).await;
     }
     let source = (lines.into(), Shape::Json);
     let incoming = mapped(source, FILE, app.otlp_mapping(), caller.tenant.store().clock()).await?;
-    take(caller, incoming).await
+    take(caller, incoming, Shown::Refused).await
 }
 
 /// Documents of one span each, one a line.

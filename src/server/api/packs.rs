@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read as _, Seek, SeekFrom};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
@@ -16,24 +16,27 @@ use axum::response::{IntoResponse, Response};
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::asking::{Asked, JSON, Sent};
-use super::ledger::cover;
+use super::ledger::{check_signing, cover};
 use super::query::texts;
 use super::received::place;
 use crate::access::role::May;
+use crate::custody::exported::{Handed, exported, measured};
 use crate::custody::handout::{self, Ask, Chosen, archive};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::Column;
 use crate::event::columns::SEALED;
-use crate::ledger::hash::hex;
+use crate::ledger::note::Note;
 use crate::ledger::pack::format::Manifest;
+use crate::ledger::trust::Policy;
 use crate::server::caller::Caller;
 use crate::server::problem::Reply;
 use crate::server::route::{self, About, Answer, Route};
+use crate::store::Store;
+use crate::witness::client::Client;
 
 const GZIP: &str = "application/gzip";
 /// Header with the hash of the archive.
@@ -53,7 +56,9 @@ pub fn routes() -> Vec<Route> {
             types: &[JSON],
             schema: "PackOrder",
             note: "rows by `from_seq` and `to_seq` (exclusive), by `query` with `params`, by `subject`, or by `receipt`; \
-                   `withhold` names sealed columns to leave out; `held` is a signed checkpoint that the auditor has",
+                   `withhold` names sealed columns to leave out; `held` is a signed checkpoint that the auditor has, \
+                   `trust` his policy, which the pack must satisfy: 409 where the ledger is not cosigned so; its \
+                   witnesses are asked for an administrator alone",
         }),
         answers: &[Answer {
             status: 200,
@@ -78,6 +83,8 @@ struct Order {
     withhold: Vec<String>,
     /// The text of a signed checkpoint.
     held: Option<String>,
+    /// The text of a trust policy.
+    trust: Option<String>,
     as_of: Option<String>,
 }
 
@@ -88,15 +95,59 @@ async fn post(caller: Caller, asked: Asked, Sent(order): Sent<Order>) -> Reply {
     let ask = ask(&order, desk.path(), sealed_for(&caller, &order)?)?;
     let store = caller.tenant.store();
     handout::signer(store)?;
+    check_signing(store).await?;
     let engine = caller.engine(order.as_of.as_deref()).await?;
     cover(&caller.tenant, engine.as_of().size.unsigned_abs()).await?;
+    let policy = order.trust.as_deref().map(|text| Policy::parse(text.as_bytes())).transpose()?;
+    if let Some(policy) = &policy {
+        cosign(&caller, policy).await?;
+        check_cosigned(store, policy).await?;
+    }
     let folder = desk.path().join("pack");
     std::fs::create_dir(&folder).map_err(no_room)?;
-    let manifest = handout::make(store, &engine, &ask, &folder).await.map_err(|e| of_order(e, desk.path()))?;
+    let manifest = match (handout::make(store, &engine, &ask, &folder).await, &policy) {
+        (Ok(manifest), _) => manifest,
+        (Err(failed), None) => return Err(of_order(failed, desk.path()).into()),
+        (Err(failed), Some(policy)) => {
+            // A fold meanwhile has signed a checkpoint that nobody cosigned.
+            check_cosigned(store, policy).await?;
+            return Err(of_order(failed, desk.path()).into());
+        }
+    };
     let packing = tokio::task::spawn_blocking(move || packed(&folder));
     let packed = packing.await.map_err(|e| Error::internal("packing died").because(e))??;
     state(&caller, &ask, &manifest, &packed).await?;
     Ok(told(&manifest, packed, (desk, place)))
+}
+
+/// Has the newest checkpoint cosigned by the witnesses of `policy`, for who may administer the server: nobody else makes
+/// it call an address that he sends.
+async fn cosign(caller: &Caller, policy: &Policy) -> Result<()> {
+    if !caller.may(May::Administer) {
+        return Ok(());
+    }
+    let store = caller.tenant.store();
+    let known = policy.witnesses().filter_map(|(_, key, url)| url.map(|url| Client::new(url, key)));
+    let clients = known.collect::<Result<Vec<Client>>>()?;
+    for client in &clients {
+        // One that does not answer may not be needed, or have cosigned already: the check afterwards decides.
+        let _ = store.ask_witness(client).await;
+    }
+    Ok(())
+}
+
+/// Refuses a policy that the newest checkpoint does not satisfy.
+async fn check_cosigned(store: &Store, policy: &Policy) -> Result<()> {
+    let Some(sealed) = store.log().newest().await? else {
+        return Err(Error::new(
+            ErrorKind::Conflict,
+            "nothing of this ledger is signed yet, so that nobody cosigned it",
+        ));
+    };
+    let note = Note::parse(store.cosigned(&sealed).await?.as_bytes())?;
+    let words = "the newest checkpoint is not cosigned as the trust policy asks; have it cosigned with `probity witness \
+                 ask` and order the pack again";
+    policy.satisfied_by(&note).map(drop).map_err(|e| Error::new(ErrorKind::Conflict, words).because(e))
 }
 
 /// `err` in the words of an order: what was sent as text has a path here only.
@@ -142,7 +193,8 @@ fn ask(order: &Order, desk: &Path, withheld: Vec<Column>) -> Result<Ask> {
         return Err(Error::invalid("`params` are those of a `query`"));
     }
     let held = order.held.as_ref().map(|text| lay("held", text)).transpose()?;
-    Ok(Ask { chosen, withheld, held, trust: None })
+    let trust = order.trust.as_ref().map(|text| lay("trust", text)).transpose()?;
+    Ok(Ask { chosen, withheld, held, trust })
 }
 
 /// A finished archive.
@@ -156,38 +208,17 @@ struct Packed {
 fn packed(folder: &Path) -> Result<Packed> {
     let mut file = tempfile::tempfile().map_err(no_room)?;
     archive(folder, &file).map_err(no_room)?;
-    file.seek(SeekFrom::Start(0)).map_err(no_room)?;
-    let (mut hash, mut bytes) = (Sha256::new(), 0u64);
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let read = file.read(&mut chunk).map_err(no_room)?;
-        if read == 0 {
-            break;
-        }
-        hash.update(&chunk[..read]);
-        bytes += read as u64;
-    }
-    file.seek(SeekFrom::Start(0)).map_err(no_room)?;
-    Ok(Packed { file, bytes, sha256: hex(&hash.finalize()) })
+    let (bytes, sha256) = measured(&mut file).map_err(no_room)?;
+    Ok(Packed { file, bytes, sha256 })
 }
 
 /// States in the ledger what is handed out, to whom; durable when it returns.
 async fn state(caller: &Caller, ask: &Ask, manifest: &Manifest, packed: &Packed) -> Result<()> {
-    let withheld: Vec<&str> = ask.withheld.iter().map(|column| column.name()).collect();
-    let mut extra = json!({
-        "selection": manifest.selection, "rows": manifest.rows, "tree_size": manifest.tree_size,
-        "withheld": withheld, "sha256": packed.sha256, "bytes": packed.bytes, "role": caller.role.word(),
-    });
-    if let Some(id) = &caller.token_id {
-        extra["token"] = json!(id);
-    }
-    let mut event = caller.tenant.appender().statement("evidence.exported");
-    event.set_text(Column::ActorKind, "human");
-    event.set_text(Column::ActorId, caller.name.clone());
-    if let Chosen::Subject(subject) = &ask.chosen {
-        event.set_text(Column::SubjectId, subject.clone());
-    }
-    event.set_text(Column::Extra, extra.to_string());
+    let known = [("sha256", json!(packed.sha256)), ("role", json!(caller.role.word()))];
+    let token = caller.token_id.as_ref().map(|id| ("token", json!(id)));
+    let facts = known.into_iter().chain(token).map(|(name, fact)| (name.to_owned(), fact)).collect();
+    let handed = Handed { by: &caller.name, bytes: packed.bytes, facts };
+    let event = exported(caller.tenant.store().clock(), (ask, manifest), handed);
     caller.tenant.appender().state(vec![event]).await.map(drop)
 }
 
@@ -253,10 +284,11 @@ mod tests {
     #[test]
     fn what_the_auditor_holds_is_laid_down_as_it_was_sent() {
         let desk = tempfile::tempdir().unwrap();
-        let order = serde_json::from_value(json!({"receipt": "a\nb\n", "held": "c\n"})).unwrap();
+        let order = serde_json::from_value(json!({"receipt": "a\nb\n", "held": "c\n", "trust": "d\n"})).unwrap();
         let ask = ask(&order, desk.path(), Vec::new()).unwrap();
         let Chosen::Receipt(receipt) = ask.chosen else { panic!("no receipt") };
         assert_eq!(std::fs::read_to_string(receipt).unwrap(), "a\nb\n");
         assert_eq!(std::fs::read_to_string(ask.held.unwrap()).unwrap(), "c\n");
+        assert_eq!(std::fs::read_to_string(ask.trust.unwrap()).unwrap(), "d\n");
     }
 }

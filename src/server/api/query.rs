@@ -24,9 +24,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::asking::{Asked, CSV, JSON, NDJSON, Named, Sent, document, wanted};
+use super::explained;
 use crate::access::role::May;
 use crate::error::{Error, Result};
-use crate::limits::PLACE_SECONDS;
+use crate::limits::{PLACE_SECONDS, QUERY_SECONDS};
 use crate::query::answer::{AnswerStream, Limits};
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
@@ -36,7 +37,7 @@ use crate::query::params::{Bound, Params};
 use crate::server::caller::{Caller, Read};
 use crate::server::problem::Reply;
 use crate::server::route::{self, About, Answer, Param, Route};
-use crate::server::state::App;
+use crate::server::state::{App, Tenant};
 
 const PARQUET: &str = "application/vnd.apache.parquet";
 const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -50,7 +51,7 @@ const FORMS: [(&str, &str, Format); 5] = [
 ];
 const TYPES: &[&str] = &[JSON, NDJSON, CSV, PARQUET, ARROW];
 /// Names of the question itself in the address of a named query; no query has a parameter of such a name.
-const OWN: [&str; 3] = ["as_of", "limit", "format"];
+const OWN: [&str; 4] = ["as_of", "limit", "seconds", "format"];
 const ROW_LIMIT: &str = "probity-row-limit";
 
 const fn of_query(name: &'static str, schema: &'static str, note: &'static str) -> Param {
@@ -61,6 +62,7 @@ const NAMED: &[Param] = &[
     Param { name: "name", place: route::Place::Path, is_required: true, schema: "string", note: "a named query" },
     of_query("as_of", "string", "an RFC 3339 instant, a ledger size, or vN"),
     of_query("limit", "int64", "rows given at most; default 1,000,000"),
+    of_query("seconds", "int64", "time that the answer may take, from 1 to 300 [default: 300]"),
     of_query("format", "string", "json, ndjson, csv, parquet or arrow; else the Accept header decides"),
     of_query("PARAMETER", "string", "every parameter of the query by its own name, as `GET /v1/queries` lists them"),
 ];
@@ -94,7 +96,7 @@ pub fn routes() -> Vec<Route> {
             body: Some(route::Body {
                 types: &[JSON],
                 schema: "Question",
-                note: "`query` is a name or SQL; `params`, `as_of`, `limit` and `format` as needed",
+                note: "`query` is a name or SQL; `params`, `as_of`, `limit`, `seconds` and `format` as needed",
             }),
             answers: ROWS,
         }),
@@ -112,6 +114,8 @@ struct Question {
     as_of: Option<String>,
     #[serde(default)]
     limit: Option<usize>,
+    #[serde(default)]
+    seconds: Option<u64>,
     #[serde(default)]
     format: Option<String>,
 }
@@ -141,7 +145,8 @@ pub(in crate::server) async fn of_sql(
     caller: &Caller,
     (sql, as_of, format): (String, Option<String>, String),
 ) -> Reply {
-    let question = Question { query: sql, params: BTreeMap::new(), as_of, limit: None, format: Some(format) };
+    let (params, format) = (BTreeMap::new(), Some(format));
+    let question = Question { query: sql, params, as_of, limit: None, seconds: None, format };
     answer(app, caller, question, &HeaderMap::new()).await
 }
 
@@ -153,13 +158,13 @@ async fn get(
     asked: Asked,
 ) -> Reply {
     let mut asked = asked.all()?;
-    let limit = asked.number("limit")?;
-    let [as_of, _, format] = OWN.map(|own| asked.take(own));
+    let (limit, seconds) = (asked.number("limit")?, asked.number("seconds")?);
+    let [as_of, _, _, format] = OWN.map(|own| asked.take(own));
     if named(&name)?.is_none() {
         return Err(Error::not_found("the path names no query; POST /v1/query takes SQL").into());
     }
     let params = asked.0.into_iter().map(|(name, value)| (name, Value::String(value))).collect();
-    answer(&app, &caller, Question { query: name, params, as_of, limit, format }, &headers).await
+    answer(&app, &caller, Question { query: name, params, as_of, limit, seconds, format }, &headers).await
 }
 
 /// One of the places of strangers' SQL, free again when this is dropped.
@@ -188,7 +193,7 @@ impl Drop for Taken {
 
 async fn answer(app: &App, caller: &Caller, question: Question, headers: &HeaderMap) -> Reply {
     let (media_type, word, format) = form(question.format.as_deref(), headers)?;
-    let limits = Limits { rows: question.limit.unwrap_or(Limits::default().rows), ..Limits::default() };
+    let limits = limits(&question)?;
     let params = texts(&question.params)?;
     let query = named(&question.query)?;
     let engine = caller.engine(question.as_of.as_deref()).await?;
@@ -214,9 +219,20 @@ async fn answer(app: &App, caller: &Caller, question: Question, headers: &Header
     let preamble = Preamble { query: &question.query, params: &bound, size, version: engine.version(), root };
     let encoder = Encoder::new(format, rows.schema(), &preamble)?;
     let name = if query.is_some() { question.query.as_str() } else { "answer" };
-    let running = Running { rows, encoder: Some(encoder), first, _place: place, _engine: engine };
     let file = format!("{name}.{word}");
+    let (question, tenant) = (question.query, caller.tenant.clone());
+    let running = Running { rows, encoder: Some(encoder), first, question, tenant, _place: place, _engine: engine };
     Ok(told((media_type, file.as_str()), limits.rows, running.into_body()))
+}
+
+/// The bounds of the answer: those of every query, or narrower ones that are asked for.
+fn limits(question: &Question) -> Result<Limits> {
+    let usual = Limits::default();
+    let seconds = question.seconds.unwrap_or(usual.seconds);
+    if !(1..=QUERY_SECONDS).contains(&seconds) {
+        return Err(Error::invalid(format!("`seconds` is a number from 1 to {QUERY_SECONDS}")));
+    }
+    Ok(Limits { rows: question.limit.unwrap_or(usual.rows), seconds })
 }
 
 /// The form that is asked for.
@@ -260,6 +276,8 @@ struct Running {
     encoder: Option<Encoder>,
     /// The rows that were read to see whether the query fails.
     first: Option<RecordBatch>,
+    question: String,
+    tenant: Arc<Tenant>,
     _place: Option<Taken>,
     _engine: Arc<Engine>,
 }
@@ -276,6 +294,7 @@ impl Running {
             Some(batch) => Some(batch),
             None => self.rows.next().await?,
         };
+        let batch = batch.map(|rows| explained::shown(rows, &self.question, self.tenant.store())).transpose()?;
         let is_over = batch.is_none();
         let ending = Ending::of(&self.rows);
         // A batch of wide rows takes a while to write out: not on a thread that answers requests.

@@ -6,22 +6,26 @@
 //! the same once more is told that it is known.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
 use std::time::Duration;
 
+use arrow::record_batch::RecordBatch;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use flate2::read::MultiGzDecoder;
 use futures::StreamExt;
+use futures::stream::BoxStream;
 use serde_json::{Value, json};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::asking::{Misfit, unread};
+use super::asking::{CSV, JSON, Misfit, NDJSON, unread};
+use super::places::of_duplicates;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::event::Leaf;
 use crate::ingest::counts::Counts;
 use crate::ingest::decode::{Incoming, JsonDecoder, Origin, decode_mapped};
 use crate::ingest::frame::Records;
@@ -31,11 +35,23 @@ use crate::ingest::spool::{Shape, Spool};
 use crate::ingest::writer::{Acknowledged, Outcome, Writer};
 use crate::ledger::hash::hex;
 use crate::limits::{EVENTS_BODY_BYTES, FIRST_REASONS, PLACE_SECONDS};
+use crate::query::catalogue::Catalogue;
 use crate::query::functions::source_functions;
+use crate::query::header::Kind;
 use crate::server::caller::Caller;
 use crate::server::problem::Problem;
 use crate::server::state::App;
 use crate::store::Store;
+use crate::store::quarantine::Refused;
+
+/// A CloudEvent as one document.
+pub(super) const CLOUDEVENT: &str = "application/cloudevents+json";
+/// CloudEvents as one array.
+pub(super) const CLOUDEVENTS: &str = "application/cloudevents-batch+json";
+const TSV: &str = "text/tab-separated-values";
+const PARQUET: &str = "application/vnd.apache.parquet";
+/// What a body may be.
+pub(super) const TAKEN: &[&str] = &[NDJSON, JSON, CLOUDEVENT, CLOUDEVENTS, CSV, TSV, PARQUET];
 
 /// How refusals name what came in a request.
 pub(super) const REQUEST: &str = "request";
@@ -138,22 +154,74 @@ pub(super) async fn decoded(bytes: Bytes, clock: Clock) -> Result<Incoming> {
     on_thread(length, work).await
 }
 
-/// The events that `mapping` makes of a body.
+/// The shape of a body of this media type.
+///
+/// # Errors
+/// Invalid, by [`Misfit::Body`], for one that is not read here.
+pub(super) fn shape(media_type: &str) -> Result<Shape> {
+    match media_type {
+        NDJSON | JSON | CLOUDEVENT | CLOUDEVENTS => Ok(Shape::Json),
+        CSV => Ok(Shape::Csv),
+        TSV => Ok(Shape::Tsv),
+        PARQUET => Ok(Shape::Parquet),
+        _ => {
+            let words = format!("the Content-Type is none that is read here; send one of {}", TAKEN.join(", "));
+            Err(Error::invalid(words).because(Misfit::Body))
+        }
+    }
+}
+
+/// The mapping that ships under the name `name`.
+///
+/// # Errors
+/// NotFound when there is none; Invalid when the query of that name is no mapping.
+pub(super) fn shipped_mapping(name: &str) -> Result<Mapping> {
+    let missing = || {
+        let name = name.escape_debug();
+        Error::not_found(format!("there is no mapping `{name}`; GET /v1/queries lists those of kind mapping"))
+    };
+    let query = Catalogue::shipped()?.list().find(|query| query.name == name).ok_or_else(missing)?;
+    if query.kind != Kind::Mapping {
+        return Err(Error::invalid("`map` names a query that is no mapping; GET /v1/queries lists the mappings"));
+    }
+    Mapping::parse(name, &query.text)
+}
+
+/// The rows that a mapping makes of a body.
+pub(super) struct Made {
+    /// The rows, as they come.
+    pub(super) rows: BoxStream<'static, Result<RecordBatch>>,
+    /// Records that could not even be read as rows.
+    pub(super) refused: Vec<Refused>,
+    /// The place among the mappings, until the rows have come.
+    pub(super) place: SemaphorePermit<'static>,
+}
+
+/// The rows that `mapping` makes of a body.
 ///
 /// # Errors
 /// When the body has no rows to read, or the mapping does not work on them; Unavailable when others keep the mappings
 /// busy.
+pub(super) async fn made((bytes, shape): (Bytes, Shape), file: &'static str, mapping: &Mapping) -> Result<Made> {
+    let place = place(&MAPPINGS, "mappings").await?;
+    let spooled = tokio::task::spawn_blocking(move || Spool::read(shape, file, Box::new(Cursor::new(bytes))));
+    let mut spool = spooled.await.map_err(|e| Error::internal("the spool task died").because(e))??;
+    let refused = std::mem::take(&mut spool.refused);
+    Ok(Made { rows: mapping.run(spool, source_functions()).await?, refused, place })
+}
+
+/// The events that `mapping` makes of a body.
+///
+/// # Errors
+/// As [`made`], and when the mapping fails on one of them.
 pub(super) async fn mapped(
-    (bytes, shape): (Bytes, Shape),
+    body: (Bytes, Shape),
     file: &'static str,
     mapping: &Mapping,
     clock: &Clock,
 ) -> Result<Incoming> {
-    let _place = place(&MAPPINGS, "mappings").await?;
-    let spooled = tokio::task::spawn_blocking(move || Spool::read(shape, file, Box::new(Cursor::new(bytes))));
-    let mut spool = spooled.await.map_err(|e| Error::internal("the spool task died").because(e))??;
-    let mut batches = vec![Incoming::only_refused(std::mem::take(&mut spool.refused))];
-    let mut rows = mapping.run(spool, source_functions()).await?;
+    let Made { mut rows, refused, place: _place } = made(body, file, mapping).await?;
+    let mut batches = vec![Incoming::only_refused(refused)];
     while let Some(batch) = rows.next().await {
         batches.extend(decode_mapped(batch?, file, clock)?);
     }
@@ -231,13 +299,24 @@ pub(super) async fn check(store: &Store, incoming: &Incoming) -> Result<()> {
     )))
 }
 
+/// Which results an answer lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Those of all records.
+    All,
+    /// Those of records that were refused.
+    Refused,
+}
+
 /// What became of the records of a request.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) counts: Counts,
+    /// What became of each record that decoded.
+    pub(super) outcomes: Vec<Outcome>,
     /// Events up to and with the last one that was stored now.
     size: Option<i64>,
-    /// Line and result of each record, in the order of the lines.
+    /// Line and result of each record that is shown, in the order of the lines.
     results: Vec<(u64, Value)>,
 }
 
@@ -245,12 +324,13 @@ pub(super) struct Taken {
 ///
 /// # Errors
 /// Limit when too much waits to be written; when the store fails.
-pub(super) async fn take(caller: &Caller, incoming: Incoming) -> Result<Taken> {
+pub(super) async fn take(caller: &Caller, incoming: Incoming, shown: Shown) -> Result<Taken> {
     let lines: Vec<u64> = incoming.origins.iter().map(Origin::line).collect();
     if lines.is_empty() && incoming.refused.is_empty() {
-        return Ok(Taken { counts: Counts::default(), size: None, results: Vec::new() });
+        return Ok(Taken { counts: Counts::default(), outcomes: Vec::new(), size: None, results: Vec::new() });
     }
     let received = (lines.len() + incoming.refused.len()) as u64;
+    let sent = incoming.rows.clone();
     let done = caller.tenant.appender().append(incoming).await?;
     let counts = done.tally.total();
     if !counts.add_up() || counts.received != received {
@@ -260,22 +340,37 @@ pub(super) async fn take(caller: &Caller, incoming: Incoming) -> Result<Taken> {
         Outcome::Accepted { seq, .. } => Some(seq + 1),
         _ => None,
     });
-    Ok(Taken { counts, size: seqs.max(), results: results(&lines, &done) })
+    let size = seqs.max();
+    let results = match shown {
+        // Everything is stored: where the places of before cannot be read, the answer goes without them.
+        Shown::All => {
+            let places = of_duplicates(&caller.tenant, &sent, &done.outcomes).await.unwrap_or_default();
+            results(&lines, &done, &places)
+        }
+        Shown::Refused => {
+            let all = results(&lines, &done, &BTreeMap::new());
+            all.into_iter().filter(|(_, result)| is_refusal(result)).collect()
+        }
+    };
+    Ok(Taken { counts, outcomes: done.outcomes, size, results })
 }
 
-/// The result of every record with its line.
-fn results(lines: &[u64], done: &Acknowledged) -> Vec<(u64, Value)> {
+/// The result of every record with its line; `places` are those of the duplicates.
+fn results(lines: &[u64], done: &Acknowledged, places: &BTreeMap<usize, (i64, Leaf)>) -> Vec<(u64, Value)> {
     // Refusals of the decoder stand before the conflicts, which are in the order of their rows.
     let conflicts = done.outcomes.iter().filter(|outcome| **outcome == Outcome::Conflict).count();
     let (rejected, conflicting) = done.refused.split_at(done.refused.len().saturating_sub(conflicts));
     let mut conflicting = conflicting.iter();
     let mut results: Vec<(u64, Value)> = Vec::with_capacity(lines.len() + rejected.len());
-    for (line, outcome) in lines.iter().zip(&done.outcomes) {
+    for (row, (line, outcome)) in lines.iter().zip(&done.outcomes).enumerate() {
         let result = match outcome {
             Outcome::Accepted { seq, leaf } => {
                 json!({"line": line, "outcome": "accepted", "seq": seq, "leaf": hex(leaf)})
             }
-            Outcome::Duplicate => json!({"line": line, "outcome": "duplicate"}),
+            Outcome::Duplicate => match places.get(&row) {
+                Some((seq, leaf)) => json!({"line": line, "outcome": "duplicate", "seq": seq, "leaf": hex(leaf)}),
+                None => json!({"line": line, "outcome": "duplicate"}),
+            },
             Outcome::Conflict => {
                 let reason = conflicting.next().map(|entry| entry.reason.as_str());
                 json!({"line": line, "outcome": "conflict", "reason": reason})
@@ -290,11 +385,10 @@ fn results(lines: &[u64], done: &Acknowledged) -> Vec<(u64, Value)> {
 }
 
 impl Taken {
-    /// The document that answers the request, with the results that are `shown`.
-    pub(super) fn document(self, shown: Shown) -> Value {
+    /// The document that answers the request.
+    pub(super) fn document(self) -> Value {
         let Counts { received, accepted, duplicate, conflict, rejected } = self.counts;
-        let is_shown = |result: &Value| shown == Shown::All || is_refusal(result);
-        let results: Vec<Value> = self.results.into_iter().map(|(_, result)| result).filter(is_shown).collect();
+        let results: Vec<Value> = self.results.into_iter().map(|(_, result)| result).collect();
         json!({
             "received": received, "accepted": accepted, "duplicate": duplicate, "conflict": conflict,
             "rejected": rejected, "size": self.size, "results": results,
@@ -312,15 +406,6 @@ impl Taken {
 
 fn is_refusal(result: &Value) -> bool {
     matches!(result["outcome"].as_str(), Some("conflict" | "rejected"))
-}
-
-/// Which results an answer lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shown {
-    /// Those of all records.
-    All,
-    /// Those of records that were refused.
-    Refused,
 }
 
 #[cfg(test)]
@@ -355,6 +440,13 @@ mod tests {
         assert_eq!(decode(&event(1)).await, (vec![1], vec![]));
         let lines = format!("{}\n\nno\n{}\n", event(1).replace(['\n', '\r'], ""), event(2).replace(['\n', '\r'], ""));
         assert_eq!(decode(&lines).await, (vec![1, 4], vec![3]));
+    }
+
+    #[test]
+    fn only_mappings_are_mappings() {
+        assert!(shipped_mapping("otel_genai").is_ok());
+        assert!(shipped_mapping("approval_rate").is_err());
+        assert!(shipped_mapping("nothing").unwrap_err().to_string().contains("GET /v1/queries"));
     }
 
     #[test]

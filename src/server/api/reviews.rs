@@ -13,11 +13,16 @@ use axum::http::{HeaderMap, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::asking::{Asked, HTML, JSON, Named, Params, Sent, created, document, form, kept, working};
+use super::asking::{
+    Asked, CSV, HTML, JSON, NDJSON, Named, Params, Sent, created, document, file, form, kept, read_body, working,
+};
 use super::bundle::{Bundle, long, reads, sight, whole};
+use super::received::Received;
 use crate::access::role::May;
+use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, ErrorKind, Result};
 use crate::query::engine::Engine;
+use crate::query::objects::text;
 use crate::report::review::gather::gather;
 use crate::report::withheld::withhold;
 use crate::review::account::Account;
@@ -26,6 +31,7 @@ use crate::review::ground::Ground;
 use crate::review::leaf::Source;
 use crate::review::record::{self, Review};
 use crate::review::seed::Entropy;
+use crate::review::sheet::{self, Marking};
 use crate::review::terms::Terms;
 use crate::review::{answers, document as told, proposal, register, verify};
 use crate::server::cache::{Look, Rendered, step};
@@ -43,6 +49,8 @@ const DECIDE: &str = "/v1/reviews/{id}/decide";
 const VERIFY: &str = "/v1/reviews/{id}/verify";
 const REPORT: &str = "/v1/reviews/{id}/report";
 
+/// The header of a sheet of marks, for who fills it in elsewhere.
+const SHEET: &str = "item,mark,wrong_amount,review_opened_at,comment\n";
 /// Items that are given where nobody says how many.
 const ITEMS_GIVEN: usize = 20;
 /// Items that are given at most; who has marked them asks for the next.
@@ -76,11 +84,9 @@ fn note(id: &str, params: &Params) -> Value {
     told.note()
 }
 
-/// Whether the caller must not see how marks move the numbers: one that moves nothing would tell him that its item was
-/// planted.
+/// Whether the caller must not see how marks move the numbers.
 fn is_blind(caller: &Caller, review: &Review) -> bool {
-    let plan = review.plan();
-    plan.planted.is_some() && review.end().is_none() && plan.reviewers.contains(&caller.name)
+    review.blind().contains(&caller.name)
 }
 
 /// Refuses the tally of the review `id` to who must not see it now, whatever point he asks for.
@@ -173,8 +179,9 @@ async fn draw(caller: Caller, Named(id): Named<String>, asked: Asked, Sent(sent)
     Ok(document(&seen(&caller, untold(&caller, &account.review, answers::drawn(&account)))))
 }
 
-async fn items(caller: Caller, Named(id): Named<String>, asked: Asked) -> Reply {
-    let params = asked.only(&["limit"])?;
+async fn items(caller: Caller, Named(id): Named<String>, asked: Asked, headers: HeaderMap) -> Reply {
+    let params = asked.only(&["limit", "format"])?;
+    let form = form(params.text("format"), &headers, &[JSON, CSV])?;
     let limit = params.number("limit")?.unwrap_or(ITEMS_GIVEN);
     if limit > ITEMS_MOST {
         return Err(Error::invalid(format!("`limit` is at most {ITEMS_MOST}")).into());
@@ -184,16 +191,39 @@ async fn items(caller: Caller, Named(id): Named<String>, asked: Asked) -> Reply 
     check_at_desk(&caller, &account.review)?;
     let desk = Desk::of(&engine, &account, Some(caller.name.as_str()), limit).await?;
     reads(&caller, ITEMS, note(&id, &params)).await?;
+    if form == CSV {
+        let lines = desk.items.iter().map(|item| format!("{},,,,\n", text(item, "item")));
+        return Ok(file(&format!("marks-{id}.csv"), CSV, SHEET.to_owned() + &lines.collect::<String>()));
+    }
     Ok(document(&seen(&caller, untold(&caller, &account.review, desk.to_json(&account)))))
 }
 
-async fn mark(caller: Caller, Named(id): Named<String>, asked: Asked, Sent(marks): Sent<Marks>) -> Reply {
+async fn mark(caller: Caller, Named(id): Named<String>, asked: Asked, received: Received) -> Reply {
     asked.only(&[])?;
-    let markings = marks.markings(caller.tenant.store().clock().now())?;
+    let now = caller.tenant.store().clock().now();
+    let markings = match received.media_type.as_str() {
+        CSV | NDJSON => of_sheet(&received.bytes, (&caller.name, now))?,
+        media_type => read_body::<Marks>(media_type, &received.bytes)?.markings(now)?,
+    };
     let engine = caller.tenant.engine().await?;
     let account = account(&caller, (&engine, None), &id).await?;
     let seqs = register::mark(caller.tenant.store(), &account, &markings, &caller.name).await?;
     Ok(document(&json!({"review_id": account.review.review_id, "marks": seqs.len(), "seqs": seqs})))
+}
+
+/// The marks of a sheet that `name` sends at the instant `now`.
+fn of_sheet(bytes: &[u8], (name, now): (&str, Micros)) -> Result<Vec<Marking>> {
+    let text = std::str::from_utf8(bytes).map_err(|e| Error::invalid("the sheet is not UTF-8").because(e))?;
+    let markings = sheet::read(text)?;
+    if markings.iter().any(|marking| marking.reviewer.as_deref().is_some_and(|reviewer| reviewer != name)) {
+        let words = format!("marks are those of who sends them, {name}; leave the column `reviewer` out");
+        return Err(Error::new(ErrorKind::Denied, words));
+    }
+    if markings.iter().any(|marking| marking.opened_at.is_some_and(|at| at > now)) {
+        let now = rfc3339(now);
+        return Err(Error::invalid(format!("a `review_opened_at` lies in the future; it is {now} by the clock here")));
+    }
+    Ok(markings)
 }
 
 async fn decide(caller: Caller, Named(id): Named<String>, asked: Asked) -> Reply {
@@ -249,5 +279,23 @@ async fn report(caller: Caller, Named(id): Named<String>, asked: Asked, uri: Uri
             reads(&caller, REPORT, note(&id, &params)).await?;
             Ok(answer)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sheet_is_that_of_who_sends_it() {
+        let read = |lines: &str| of_sheet(format!("{SHEET}{lines}").as_bytes(), ("ada", 1_000_000));
+        let markings = read("aa11,correct,,1970-01-01T00:00:01Z,\nbb22,incorrect,,,twice\n").unwrap();
+        assert_eq!((markings.len(), markings[0].opened_at), (2, Some(1_000_000)));
+        assert!(read("aa11,correct,,1970-01-01T00:00:02Z,\n").unwrap_err().to_string().contains("future"));
+        assert!(read("aa11,,,,\n").unwrap_err().to_string().contains("line 2"));
+        let of =
+            |reviewer: &str| of_sheet(format!("item,mark,reviewer\nx,correct,{reviewer}\n").as_bytes(), ("ada", 0));
+        assert!(of("ada").is_ok());
+        assert_eq!(of("bob").unwrap_err().kind(), ErrorKind::Denied);
     }
 }

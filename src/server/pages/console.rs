@@ -129,6 +129,13 @@ impl Asked {
         Some(self.as_of.as_str()).filter(|text| !text.is_empty())
     }
 
+    /// What was asked, where the form that says it is left out.
+    fn on_paper(&self) -> String {
+        let pairs: Vec<(&str, String)> =
+            self.pairs().into_iter().map(|(name, value)| (name, layout::escape(value))).collect();
+        layout::on_paper(&layout::pairs(&pairs))
+    }
+
     /// The query of an address that asks the same.
     fn pairs(&self) -> Vec<(&str, &str)> {
         let params = self.params.iter().map(|(name, value)| (name.as_str(), value.as_str()));
@@ -151,7 +158,7 @@ async fn named(caller: Caller, Path(name): Path<String>, Query(given): Query<Vec
     if is_runnable && asked.is_asked {
         let (answered, markup) = result_of(&caller, query, &asked).await?;
         status = answered;
-        body += &layout::section("result", "Answer", &markup);
+        body += &layout::section("result", "Answer", &(asked.on_paper() + &markup));
     }
     body += &about(query);
     Ok(layout::render_as(status, &Page { title: &query.name, here: Place::Query, caller: &caller, body }))
@@ -205,20 +212,24 @@ fn downloads(base: &str, pairs: &[(&str, &str)]) -> Vec<String> {
 fn form(query: &NamedQuery, asked: &Asked) -> String {
     let fields: String =
         query.params.iter().filter(|param| param.name != AS_OF).map(|param| field(param, asked)).collect();
-    let as_of = Field {
-        name: AS_OF,
-        label: "As of",
-        value: &asked.as_of,
-        example: "now",
-        note: "An RFC 3339 instant, a ledger size or a table version such as v7; empty: all that is known now.",
-        ..Field::default()
-    };
     format!(
         "<form class=\"form wide\" method=\"get\" action=\"{}\">\n<div class=\"grid\">\n{fields}{}</div>\n\
          <p class=\"submit\"><button>Run</button></p>\n</form>\n",
         address_of(query),
-        layout::fields(&[as_of])
+        layout::fields(&[as_of_field(&asked.as_of)])
     )
+}
+
+/// As of when something is asked.
+pub(super) fn as_of_field(value: &str) -> Field<'_> {
+    Field {
+        name: AS_OF,
+        label: "As of",
+        value,
+        example: "now",
+        note: "An RFC 3339 instant, a ledger size or a table version such as v7; empty: all that is known now.",
+        ..Field::default()
+    }
 }
 
 fn field(param: &Param, asked: &Asked) -> String {
@@ -297,6 +308,8 @@ mod tests {
         let asked = Asked::read(given(&[("maturity_days", " 14 "), ("period_start", ""), ("as_of", "v7")])).unwrap();
         assert_eq!(asked.pairs(), [("maturity_days", "14"), ("as_of", "v7")]);
         assert!(asked.is_asked && !Asked::read(Vec::new()).unwrap().is_asked);
+        assert!(asked.on_paper().contains("<dt>maturity_days</dt><dd>14</dd>"));
+        assert_eq!(Asked::read(Vec::new()).unwrap().on_paper(), "");
         assert!(Asked::read(given(&[("a", "1"), ("a", "2")])).is_err());
     }
 

@@ -96,7 +96,7 @@ impl<'a> Desk<'a> {
         let plan = account.review.plan();
         if !plan.reviewers.contains(&caller.name) {
             let named = plan.reviewers.join(", ");
-            let words = format!("{} is no reviewer of this review; the plan names {named}", caller.name);
+            let words = format!("the plan of this review names {named}; {} marks nothing here", caller.name);
             return Err(Error::new(ErrorKind::Denied, words));
         }
         if !caller.sees_sealed {

@@ -15,6 +15,9 @@ mod state;
 use super::layout::{escape, path};
 use super::work::{asked, part, shows, takes};
 use crate::access::role::May;
+use crate::incident::brief::Brief;
+use crate::incident::record::Standing;
+use crate::incident::steps::{Progress, Step};
 use crate::report::withheld::Sight;
 use crate::server::caller::Caller;
 use crate::server::route::{Param, Route};
@@ -69,6 +72,18 @@ pub(super) fn sight_of(caller: &Caller) -> Sight {
     if caller.sees_sealed { Sight::Shown } else { Sight::Withheld }
 }
 
+/// What is next of an open incident. Nothing was scoped for it: what only the scope could tell says so.
+pub(super) fn next_of(brief: &Brief) -> String {
+    match (brief.record.state, &brief.next) {
+        (Standing::Draft, _) => "look at it: a rule opened it".to_owned(),
+        (_, Some(Step { title, state: Progress::NotKnown, note: Some(note), .. })) => {
+            format!("{} <span class=\"muted\">({})</span>", escape(title), escape(note))
+        }
+        (_, Some(step)) => escape(step.title),
+        (_, None) => "close it".to_owned(),
+    }
+}
+
 /// Where an incident is shown.
 pub(super) fn address(id: &str) -> String {
     path(&["incidents", id])
@@ -77,4 +92,30 @@ pub(super) fn address(id: &str) -> String {
 /// A link to the incident `id`.
 pub(super) fn link_to(id: &str) -> String {
     format!("<a href=\"{}\"><code class=\"short\">{}</code></a>", escape(&address(id)), escape(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::incident::record::Record;
+
+    #[test]
+    fn a_step_that_only_the_scope_could_tell_says_why() {
+        let step = |state, note: Option<&str>| Step {
+            step: "roll_back",
+            title: "roll back",
+            state,
+            evidence: None,
+            is_stated: false,
+            note: note.map(str::to_owned),
+        };
+        let next = |state, next| {
+            next_of(&Brief { record: Record { state, ..Record::default() }, next, is_paused: None, deadline: None })
+        };
+        let unknown = next(Standing::Open, Some(step(Progress::NotKnown, Some("event 9 says <so>"))));
+        assert!(unknown.starts_with("roll back ") && unknown.contains("event 9 says &lt;so&gt;"), "{unknown}");
+        assert_eq!(next(Standing::Open, Some(step(Progress::Open, Some("2 cells")))), "roll back");
+        assert_eq!(next(Standing::Open, None), "close it");
+        assert!(next(Standing::Draft, None).starts_with("look at it"));
+    }
 }

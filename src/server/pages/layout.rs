@@ -17,7 +17,7 @@ use crate::server::caller::{Caller, Via};
 
 pub use parts::{
     Choice, Field, Tab, actions, address, badge, button_form, code, fields, form, heading, link, missing, notice,
-    pairs, path, section, select, sentence, state, table, tabs, text_area, time,
+    on_paper, pairs, path, section, select, sentence, state, table, tabs, text_area, time,
 };
 
 /// What a browser may load and do on a page: the server's own style sheets, scripts and forms, nothing else.
@@ -159,6 +159,7 @@ fn framed(page: &Page<'_>, extra: &str) -> String {
     out += &said_first(page.caller);
     out += "<main id=\"main\" tabindex=\"-1\">\n";
     out += &page.body;
+    out += &on_paper(&made_for(page.caller));
     out += "</main>\n<footer class=\"site\">\n<p>Times are UTC. Every read of evidence is itself evidence. \
             <a href=\"/openapi.json\">API</a></p>\n</footer>\n</body>\n</html>\n";
     out
@@ -208,11 +209,18 @@ fn who(caller: &Caller) -> String {
     )
 }
 
+/// For whom a page was made, and when: the head of the page is not printed.
+fn made_for(caller: &Caller) -> String {
+    let (name, role, tenant) = (escape(&caller.name), caller.role.word(), escape(caller.tenant.name()));
+    let now = time(&rfc3339(caller.tenant.store().clock().now()));
+    format!("<p class=\"note\">Tenant {tenant}, shown to {name} ({role}) at {now} UTC.</p>\n")
+}
+
 /// What holds for every page of this caller and must be known before anything is read.
 fn said_first(caller: &Caller) -> String {
     let mut out = String::new();
     if caller.via == Via::Local {
-        out += "<p class=\"strip\" role=\"note\"><strong>Local mode.</strong> No access token exists, so everybody on \
+        out += "<p class=\"strip local\" role=\"note\"><strong>Local mode.</strong> No access token exists, so everybody on \
                 this machine is an administrator here. <code>probity token create</code> ends it.</p>\n";
     }
     if !caller.sees_sealed {

@@ -65,7 +65,7 @@ async fn overview(caller: Caller) -> Reply {
     let tenant = caller.tenant.clone();
     let condition = tenant.store().condition().await?;
     let (size, now) = (tenant.content_size().await?, tenant.store().clock().now());
-    let (waits, counted) = (tenant.clone(), tenant.clone());
+    let waits = tenant.clone();
     let sight = bundle::sight(&caller);
     let waiting = part(
         &caller,
@@ -75,25 +75,63 @@ async fn overview(caller: Caller) -> Reply {
             waiting::markup(&engine, sight).await
         },
     );
-    // Whether a number is mature yet changes with the day.
-    let numbers =
-        part(&caller, (format!("overview:numbers@{}", now.div_euclid(DAY)), size, "The newest month"), async move {
-            let engine = counted.reporting().await?;
-            numbers::markup(&engine).await
-        });
-    let (waiting, numbers, evidence) = tokio::join!(waiting, numbers, state::markup(tenant.store(), &condition, now));
+    let evidence = state::markup(tenant.store(), &condition, now);
+    let (waiting, numbers, evidence) = tokio::join!(waiting, Numbers::of(&caller, size, now), evidence);
     let evidence = evidence?;
     caller.reads(Read { what: "/", subject: None, extra: json!({}) }).await?;
     let about = format!("Tenant {}", tenant.name());
     let mut body = layout::heading("Overview", &about);
+    let in_numbers = numbers.markup();
     // The ledger itself is never empty: who makes a token or looks at this page is in it.
-    if numbers.markup().is_empty() {
+    if in_numbers.is_empty() {
         body += &beginning();
     }
     body += waiting.markup();
-    body += numbers.markup();
+    body += &in_numbers;
     body += &evidence;
     Ok(rendered(&caller, body, waiting.is_ready() && numbers.is_ready()))
+}
+
+/// The numbers, each part kept for itself: what is ready is read while the rest is being asked for.
+struct Numbers {
+    rates: Part,
+    before: Part,
+    controls: Part,
+}
+
+impl Numbers {
+    async fn of(caller: &Caller, size: i64, now: Micros) -> Self {
+        // Whether a number is mature yet changes with the day.
+        let key = |name: &str| format!("overview:{name}@{}", now.div_euclid(DAY));
+        let [first, second, third] = [(); 3].map(|()| caller.tenant.clone());
+        let rates = part(caller, (key("rates"), size, "The newest month"), async move {
+            let engine = first.reporting().await?;
+            numbers::rates(&engine).await
+        });
+        let before = part(caller, (key("before"), size, "The month before"), async move {
+            let engine = second.reporting().await?;
+            numbers::before(&engine).await
+        });
+        let controls = part(caller, (key("controls"), size, "Controls that fail"), async move {
+            let engine = third.reporting().await?;
+            numbers::controls(&engine).await
+        });
+        let (rates, before, controls) = tokio::join!(rates, before, controls);
+        Self { rates, before, controls }
+    }
+
+    fn is_ready(&self) -> bool {
+        [&self.rates, &self.before, &self.controls].into_iter().all(Part::is_ready)
+    }
+
+    /// Nothing where no source has sent an event.
+    fn markup(&self) -> String {
+        let [rates, before, controls] = [&self.rates, &self.before, &self.controls].map(Part::markup);
+        if rates.is_empty() {
+            return String::new();
+        }
+        format!("<div class=\"columns\">\n{rates}{before}</div>\n{controls}")
+    }
 }
 
 fn rendered(caller: &Caller, body: String, is_finished: bool) -> Response {
@@ -147,6 +185,21 @@ fn beginning() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_ready_is_shown_while_the_rest_is_asked_for() {
+        let part = |rates: &str| Numbers {
+            rates: Part::Ready(rates.to_owned()),
+            before: Part::Ready("<p>before</p>".to_owned()),
+            controls: Part::Unfinished("<p>at work</p>".to_owned()),
+        };
+        let numbers = part("<p>rates</p>");
+        assert!(!numbers.is_ready());
+        for shown in ["<p>rates</p>", "<p>before</p>", "<p>at work</p>"] {
+            assert!(numbers.markup().contains(shown), "{shown}");
+        }
+        assert_eq!(part("").markup(), "");
+    }
 
     #[test]
     fn a_part_that_failed_says_why_and_hides_what_a_defect_tells() {

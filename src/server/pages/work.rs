@@ -15,6 +15,7 @@ use super::layout;
 use crate::clock::{Micros, SECOND};
 use crate::error::{Error, Result};
 use crate::query::engine::Engine;
+use crate::report::document::Tone;
 use crate::report::html;
 use crate::server::cache::{Look, Rendered};
 use crate::server::caller::Caller;
@@ -51,6 +52,16 @@ impl Done {
         let is_word = !what.is_empty() && what.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         let is_event = !event.is_empty() && event.bytes().all(|byte| byte.is_ascii_digit());
         (is_word && is_event && self.done.len() <= DONE_LETTERS).then_some((what, event))
+    }
+
+    /// What was just stated, in the words that `words` has for it, and the event that is the evidence of it; nothing
+    /// where it has none.
+    pub(super) fn said(&self, words: fn(&str) -> Option<&'static str>) -> String {
+        let Some((words, event)) = self.read().and_then(|(what, event)| Some((words(what)?, event))) else {
+            return String::new();
+        };
+        let event = layout::link(&format!("/v1/events/{event}"), &format!("Event {event}"));
+        layout::notice(Tone::Good, &format!("<p>{words} {event} is the evidence of it.</p>"))
     }
 
     /// What keeps a page that shows it apart from those before.
@@ -192,6 +203,15 @@ mod tests {
             assert_eq!(read(text), None, "{text}");
         }
         assert_eq!(read(&format!("noted-{}", "7".repeat(60))), None);
+    }
+
+    #[test]
+    fn only_what_a_page_has_words_for_is_said_to_be_done() {
+        let said = |done: &str| {
+            Done { done: done.to_owned() }.said(|what| (what == "drawn").then_some("The sample is drawn."))
+        };
+        assert!(said("drawn-7").contains("The sample is drawn. <a href=\"/v1/events/7\">"));
+        assert_eq!([said(""), said("praised-7")], ["", ""]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! schema is one of `schemas.json`; a test of the document holds this.
 
 use crate::server::api::asking::{CSV, HTML, JSON, NDJSON};
+use crate::server::api::received::TAKEN;
 use crate::server::api::reports::{AS_OF, FORMAT, WORKING, in_path, may_give};
 use crate::server::route::{About, Answer, Body, Param};
 
@@ -130,10 +131,37 @@ pub(super) const PLAN: About = About {
 };
 
 pub(super) const GUARDRAIL: About = About {
-    summary: "Tell which bad actions of an incident a rule would have stopped, and which others as well.",
+    summary: "Tell which bad actions of an incident a rule or a policy would have stopped, and which others as well.",
     params: &[ID],
-    body: body("GuardrailAsked", "The rule; with `is_stated` the result is stated with the incident."),
+    body: body("GuardrailAsked", "The rule or the policy; with `is_stated` the result is stated with the incident."),
     answers: &[found("GuardrailReplayed", "What it stops; stated by the event `seq`, where it was to be.")],
+};
+
+pub(super) const RECONCILE: About = About {
+    summary: "Compare a field history of the system of record with the evidence: what was never logged, never landed, or \
+              differs.",
+    params: &[
+        Param { is_required: true, ..may_give("map", "string", "The shipped mapping that reads the history.") },
+        may_give("agent", "string", "An identity under which agents write in the history; may be given several times."),
+        may_give("from", "string", "The history is complete from this day or instant on [default: its first row]."),
+        may_give("to", "string", "The history is complete until before this day or instant [default: its last row]."),
+        may_give("tolerance", "string", "How far two instants of one write may lie apart: 90s, 5m, 2h [default: 5m]."),
+        may_give("environment", "string", "Evidence of this environment [default: production]."),
+        AS_OF,
+        FORMAT,
+        may_give("list", "string", "One list as CSV: unlogged, not_landed, wrong_values or chain_breaks."),
+    ],
+    body: Some(Body {
+        types: TAKEN,
+        schema: "",
+        note: "The history, in a shape that the mapping reads. Nothing of it is stored.",
+    }),
+    answers: &[Answer {
+        status: 200,
+        types: &[JSON, CSV],
+        schema: "Reconciliation",
+        note: "Yes or no in `is_reconciled`, and the findings; 403 for who does not see sealed values.",
+    }],
 };
 
 pub(super) const REPORT: About = About {

@@ -3,7 +3,7 @@
 //! In: nothing. Out: the parameters, bodies and answers that the OpenAPI document prints. Invariant: a name of a
 //! schema is one of `schemas.json`; a test of the document holds this.
 
-use crate::server::api::asking::{HTML, JSON};
+use crate::server::api::asking::{CSV, HTML, JSON, NDJSON};
 use crate::server::api::reports::{AS_OF, FORMAT, WORKING, in_path, may_give};
 use crate::server::route::{About, Answer, Body, Param};
 
@@ -58,23 +58,27 @@ pub(super) const DRAW: About = About {
 
 pub(super) const ITEMS: About = About {
     summary: "The items that wait for a mark by the caller, in the order of review, with what their actions did.",
-    params: &[ID, may_give("limit", "int64", "Items to give, at most 1,000 [default: 20].")],
+    params: &[ID, may_give("limit", "int64", "Items to give, at most 1,000 [default: 20]."), FORMAT],
     body: None,
-    answers: &[found(
-        "ReviewItems",
-        "Nothing of what anybody said of an item is in it. Send when it was opened with its mark. `next` and `decision` \
-         are null until the review is over, where known errors are planted among the items. 403 for who is none of \
-         its reviewers, 409 before the draw.",
-    )],
+    answers: &[Answer {
+        status: 200,
+        types: &[JSON, CSV],
+        schema: "ReviewItems",
+        note: "Nothing of what anybody said of an item is in it. Send when it was opened with its mark. `next` and \
+               `decision` are null until the review is over, where known errors are planted among the items. 403 for \
+               who is none of its reviewers, 409 before the draw. As CSV it is a sheet to fill in, which the marks take.",
+    }],
 };
 
 pub(super) const MARKS: About = About {
     summary: "Mark items as the caller judges them: all of the marks or none. A later mark supersedes an earlier one.",
     params: &[ID],
-    body: body(
-        "ReviewMarks",
-        "Correct, incorrect or escalate, an item each. From incorrect to correct only by a second reviewer.",
-    ),
+    body: Some(Body {
+        types: &[JSON, CSV, NDJSON],
+        schema: "ReviewMarks",
+        note: "Correct, incorrect or escalate, an item each, as JSON or as a sheet of lines: item, mark, wrong_amount, \
+               review_opened_at, comment. From incorrect to correct only by a second reviewer.",
+    }),
     answers: &[found("ReviewMarked", "Each mark is an event; `seqs` names them in the order of the marks.")],
 };
 

@@ -16,6 +16,8 @@ use crate::server::pages::layout;
 
 /// Characters of a value that a cell shows.
 const CELL_CHARACTERS: usize = 400;
+/// Columns that a sheet of paper may be too narrow for.
+const PAPER_COLUMNS: usize = 10;
 
 /// `answer` over the first `size` events, with `links` to all of it.
 ///
@@ -36,8 +38,15 @@ pub(super) fn shown(answer: &Answer, size: i64, links: &[String]) -> Result<Stri
     out +=
         &format!("<p class=\"note\" role=\"status\">{} Over {}.</p>\n", layout::escape(&rows), layout::escape(&over));
     out += &layout::actions(links);
+    if answer.columns().len() > PAPER_COLUMNS {
+        out += &layout::on_paper(TOO_WIDE);
+    }
     Ok(out + &table(answer)?)
 }
+
+/// Said where a printed table may end before its last column.
+const TOO_WIDE: &str = "<p class=\"note\">Columns that do not fit on the sheet are cut off here; the answer as a file has \
+                        all of them.</p>\n";
 
 fn verdict(judgement: Judgement) -> String {
     let Judgement { population, violations, untestable } = judgement;

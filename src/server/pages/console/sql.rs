@@ -10,7 +10,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{FORMATS, Tab, refused, result, tabs};
+use super::{FORMATS, Tab, as_of_field, refused, result, tabs};
 use crate::access::role::May;
 use crate::error::{Error, Result};
 use crate::limits::{PLACE_SECONDS, SHOWN_ROWS};
@@ -19,7 +19,7 @@ use crate::query::catalogue::Catalogue;
 use crate::query::header::Kind;
 use crate::query::{blast, functions};
 use crate::report::document::Kind as Set;
-use crate::server::api::query;
+use crate::server::api::{explained, query};
 use crate::server::caller::{Caller, Read};
 use crate::server::pages::layout::{self, Field, Page, Place};
 use crate::server::pages::work::{asked, part, shows};
@@ -63,6 +63,12 @@ struct Asked {
 }
 
 impl Asked {
+    /// What was asked, where the form that says it is left out.
+    fn on_paper(&self) -> String {
+        let as_of = layout::pairs(&[("as_of", layout::escape(self.as_of().unwrap_or_default()))]);
+        layout::on_paper(&format!("<pre><code>{}</code></pre>\n{as_of}", layout::escape(&self.q)))
+    }
+
     fn as_of(&self) -> Option<&str> {
         Some(self.as_of.trim()).filter(|text| !text.is_empty())
     }
@@ -79,7 +85,7 @@ async fn sql(State(app): State<App>, caller: Caller, Query(asked): Query<Asked>)
             Err(error) => refused(error)?,
         };
         status = answered;
-        body += &layout::section("result", "Answer", &markup);
+        body += &layout::section("result", "Answer", &(asked.on_paper() + &markup));
     }
     body += &reference()?;
     Ok(layout::render_as(status, &Page { title: "SQL", here: Place::Query, caller: &caller, body }))
@@ -110,25 +116,21 @@ async fn answer_of(app: &App, caller: &Caller, asked: &Asked) -> Result<(Answer,
     let extra = json!({"sql": asked.q, "as_of": asked.as_of()});
     caller.reads(Read { what: "sql", subject: None, extra }).await?;
     let limits = Limits { rows: SHOWN_ROWS, ..Limits::default() };
-    Ok((engine.sql(&asked.q, limits).await?, engine.as_of().size))
+    let mut answer = engine.sql(&asked.q, limits).await?;
+    for rows in &mut answer.batches {
+        *rows = explained::shown(rows.clone(), &asked.q, caller.tenant.store())?;
+    }
+    Ok((answer, engine.as_of().size))
 }
 
 fn form(asked: &Asked) -> String {
     let text = if asked.q.is_empty() { EXAMPLE } else { &asked.q };
     let q = Field { name: "q", label: "SELECT", value: text, is_required: true, ..Field::default() };
-    let as_of = Field {
-        name: "as_of",
-        label: "As of",
-        value: &asked.as_of,
-        example: "now",
-        note: "An RFC 3339 instant, a ledger size or a table version such as v7; empty: all that is known now.",
-        ..Field::default()
-    };
     format!(
         "<form class=\"form wide\" method=\"get\" action=\"/sql\">\n{}<div class=\"grid\">\n{}</div>\n\
          <p class=\"submit\"><button>Run</button></p>\n</form>\n",
         layout::text_area(&q, 8),
-        layout::fields(&[as_of])
+        layout::fields(&[as_of_field(&asked.as_of)])
     )
 }
 
@@ -167,6 +169,8 @@ mod tests {
         let form = form(&asked);
         assert_eq!(form.matches("</textarea>").count(), 1);
         assert!(!form.contains("<script>") && form.contains("value=\"v7\""));
+        let paper = asked.on_paper();
+        assert!(!paper.contains("<script>") && paper.contains("&lt;script&gt;") && paper.contains("<dd>v7</dd>"));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::super::layout::{self, Page, Place, escape, heading, link, notice, pairs, section, state, table, time};
 use super::super::work::{Done, Inside, Shown, inside, see_other, up_to};
 use super::facts::Facts;
-use super::{address, link_to, sight_of};
+use super::{address, link_to, next_of, sight_of};
 use crate::access::role::May;
 use crate::clock::rfc3339;
 use crate::error::{Error, ErrorKind, Result};
@@ -109,11 +109,6 @@ fn row(brief: &Brief) -> Vec<String> {
         (_, name) if name.is_empty() => name,
         (_, name) => format!("{name} {}", layout::parts::badge(Tone::Watch, "not paused")),
     };
-    let next = match (record.state, &brief.next) {
-        (Standing::Draft, _) => "look at it: a rule opened it".to_owned(),
-        (_, Some(step)) => escape(step.title),
-        (_, None) => "close it".to_owned(),
-    };
     vec![
         link_to(&record.incident_id),
         said(&record.title),
@@ -122,7 +117,7 @@ fn row(brief: &Brief) -> Vec<String> {
         said(&record.class).replace('_', " "),
         said(&record.owner),
         workflow,
-        next,
+        next_of(brief),
         deadline(brief),
     ]
 }

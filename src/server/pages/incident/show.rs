@@ -17,6 +17,7 @@ use crate::incident::account::Account;
 use crate::incident::record;
 use crate::query::engine::Engine;
 use crate::report::document::Tone;
+use crate::report::html;
 use crate::report::incident::gather::{Reader, told};
 use crate::report::withheld::Sight;
 use crate::server::cache::step;
@@ -40,7 +41,7 @@ pub(super) async fn show(caller: Caller, Path(id): Path<String>, Query(done): Qu
     };
     caller.reads(Read { what: "/incidents/{id}", subject: None, extra: json!({"incident_id": id}) }).await?;
     let [state, front, now, course, rest] = apart::<5>(&markup)?;
-    let mut body = said(&done);
+    let mut body = done.said(stated);
     body += front;
     body += now;
     body += &ways(&caller, &id, state);
@@ -60,27 +61,25 @@ async fn parts(tenant: &Tenant, engine: &Engine, (id, sight): (&str, Sight)) -> 
     step("writing the page");
     let reader = Reader { tenant: tenant.name(), is_as_of: false, sight };
     let report = told(tenant.store(), &account, reader).await?;
-    let [front, rest] = in_two(&report.html)?;
+    // The steps stand above, each with a link to its event.
+    let [front, rest] = in_two(&html::without_table(&report.html, "Steps"))?;
     let document = &report.json;
     let state = document.get("state").and_then(Value::as_str).unwrap_or_default();
     let course = format!("{}{}", answer::steps(document), answer::notes(document));
     Ok(joined(&[state.to_owned(), front, answer::answer(document), course, format!("{rest}{}", up_to(engine))]))
 }
 
-/// What was just stated.
-fn said(done: &Done) -> String {
-    let Some((what, event)) = done.read() else { return String::new() };
-    let words = match what {
+/// What was just stated, in words.
+fn stated(what: &str) -> Option<&'static str> {
+    Some(match what {
         "opened" => "The incident is open, and its first scope is frozen.",
         "changed" => "The change is stated.",
         "noted" => "It is stated.",
         "frozen" => "The scope was taken anew and is frozen.",
         "replayed" => "The guardrail was replayed, and the result is stated; the safeguards below tell it.",
         "closed" => "The incident is closed.",
-        _ => return String::new(),
-    };
-    let event = link(&format!("/v1/events/{event}"), &format!("Event {event}"));
-    notice(Tone::Good, &format!("<p>{words} {event} is the evidence of it.</p>"))
+        _ => return None,
+    })
 }
 
 /// Where else to look, and what else to take.
@@ -123,7 +122,7 @@ fn stating(caller: &Caller, id: &str, state: &str) -> String {
         layout::button_form(&format!("{own}/freeze"), caller, "Freeze the scope again", &[])
     );
     format!(
-        "{draft}<div class=\"columns\">\n{step_form}{}{}{}</div>\n",
+        "{draft}<div class=\"columns stating\">\n{step_form}{}{}{}</div>\n",
         section("freeze", "Scope", &scope),
         section("guardrail", "Replay a guardrail", &replaying(caller, id, "")),
         section("close", "Close", &closing(caller, id, ""))

@@ -149,6 +149,11 @@ pub fn time(instant: &str) -> String {
     format!("<time datetime=\"{0}\" title=\"{0}\">{1}</time>", escape(instant), escape(&shown))
 }
 
+/// Markup that is shown on paper alone: what the page says on screen in a way that is not printed.
+pub fn on_paper(markup: &str) -> String {
+    if markup.is_empty() { String::new() } else { format!("<div class=\"on-paper\">\n{markup}</div>\n") }
+}
+
 /// Something that must be seen; `markup` is what it says.
 pub fn notice(tone: Tone, markup: &str) -> String {
     let class = match tone {

@@ -1,7 +1,8 @@
 //! The newest month of the evidence and the one before it, in the numbers that lead their reviews.
 //!
-//! In: a session for reports. Out: markup. Invariant: every number is the answer of a named query for a month as the
-//! policy of that month draws its borders, the same as in the review; the links ask the same questions.
+//! In: a session for reports. Out: markup, in parts that need not wait for each other: over a long log the rates take
+//! seconds and the controls longer. Invariant: every number is the answer of a named query for a month as the policy of
+//! that month draws its borders, the same as in the review; the links ask the same questions.
 
 use crate::clock::rfc3339;
 use crate::error::Result;
@@ -27,7 +28,7 @@ const RATES: [(&str, &str); 3] = [
     ("approval_rate", "Approved"),
     ("execution_failure_rate", "Executions failed"),
 ];
-/// Months that are shown, the newest of those with an event of a source.
+/// The months with an event of a source, the newest first.
 const MONTHS: &str = "select occurred_month as month, count(*) as events from events \
                       where event_type not like 'evidence.%' and source <> 'probity' \
                       group by occurred_month order by occurred_month desc limit 2";
@@ -38,35 +39,47 @@ struct Asked {
     params: Params,
 }
 
-/// All of it.
+/// The rates of the newest month; nothing where no source has sent an event.
 ///
 /// # Errors
 /// When a query fails or a bound is met.
-pub(super) async fn markup(engine: &Engine) -> Result<String> {
+pub(super) async fn rates(engine: &Engine) -> Result<String> {
     step("looking for the newest month");
-    let months = objects::rows(&engine.sql(MONTHS, Limits::default()).await?)?;
-    let Some(newest) = months.first() else { return Ok(String::new()) };
-    let newest = Asked::of(engine, newest).await?;
+    let Some(newest) = Asked::back(engine, 0).await? else { return Ok(String::new()) };
     step("asking for the rates of the newest month");
-    let mut tiles = tiles(engine, &newest).await?;
-    if let Some(before) = months.get(1) {
-        let before = Asked::of(engine, before).await?;
-        step("asking for the rates of the month before");
-        for (tile, earlier) in tiles.iter_mut().zip(values_of(engine, &before).await?) {
-            tile.detail = if tile.detail.is_empty() { earlier } else { format!("{}; {earlier}", tile.detail) };
-        }
-    }
-    step("judging by the controls");
-    let controls = controls(engine, &newest).await?;
+    let tiles = tiles(engine, &newest).await?;
     let review = layout::link(&layout::path(&["monthly", &newest.month.to_string()]), "the whole review");
     let so_far = if is_running(engine, &newest)? { ", so far" } else { "" };
     let title = format!("{}{so_far}", newest.month.words());
     let rows = rows_behind(&newest)?;
     let body = format!(
-        "{}<p class=\"note\">See {review}, or what each number is made of: {rows}.</p>\n{controls}",
+        "{}<p class=\"note\">See {review}, or what each number is made of: {rows}.</p>\n",
         html::blocks(&[Block::Tiles(tiles)])
     );
     Ok(layout::section("month", &title, &body))
+}
+
+/// The same rates of the month before it; nothing where there is none.
+///
+/// # Errors
+/// When a query fails or a bound is met.
+pub(super) async fn before(engine: &Engine) -> Result<String> {
+    step("looking for the month before");
+    let Some(before) = Asked::back(engine, 1).await? else { return Ok(String::new()) };
+    step("asking for the rates of the month before");
+    let tiles = tiles(engine, &before).await?;
+    Ok(layout::section("month-before", &before.month.words(), &html::blocks(&[Block::Tiles(tiles)])))
+}
+
+/// The controls that fail in the newest month, and how many others there are.
+///
+/// # Errors
+/// When a query fails or a bound is met.
+pub(super) async fn controls(engine: &Engine) -> Result<String> {
+    step("looking for the newest month");
+    let Some(newest) = Asked::back(engine, 0).await? else { return Ok(String::new()) };
+    step("judging by the controls");
+    judged(engine, &newest).await
 }
 
 /// Links to the questions that the numbers answer, asked the same.
@@ -85,6 +98,15 @@ fn is_running(engine: &Engine, asked: &Asked) -> Result<bool> {
 }
 
 impl Asked {
+    /// The month that comes `back` places after the newest one; none where there are not so many.
+    async fn back(engine: &Engine, back: usize) -> Result<Option<Self>> {
+        let months = objects::rows(&engine.sql(MONTHS, Limits::default()).await?)?;
+        match months.get(back) {
+            Some(row) => Self::of(engine, row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn of(engine: &Engine, row: &Row) -> Result<Self> {
         let month = Month::parse(objects::text(row, "month"))?;
         let utc = month.period(chrono_tz::Tz::UTC);
@@ -138,17 +160,7 @@ async fn tiles(engine: &Engine, asked: &Asked) -> Result<Vec<Tile>> {
     Ok(tiles)
 }
 
-async fn values_of(engine: &Engine, asked: &Asked) -> Result<Vec<String>> {
-    let mut all = Vec::new();
-    for (name, _) in RATES {
-        let (value, _) = in_words(rate(engine, asked, name).await?.as_ref());
-        all.push(format!("{}: {value}", asked.month.words()));
-    }
-    Ok(all)
-}
-
-/// The controls that fail in the month, and how many others there are.
-async fn controls(engine: &Engine, asked: &Asked) -> Result<String> {
+async fn judged(engine: &Engine, asked: &Asked) -> Result<String> {
     let catalogue = Catalogue::shipped()?;
     let dashboard = monthly::dashboard()?;
     let (mut failing, mut passed, mut untestable) = (Vec::new(), 0u64, 0u64);
@@ -164,14 +176,15 @@ async fn controls(engine: &Engine, asked: &Asked) -> Result<String> {
         }
     }
     let columns = [("Control", Kind::Code), ("What it asks", Kind::Text), ("Violations", Kind::Count)];
-    let table = layout::table("Controls that fail", &columns, &failing, "No control fails in this month.");
+    let table = layout::table("", &columns, &failing, "No control fails in this month.");
     let rest = format!(
         "{} pass; {} cannot be judged by what this log holds.",
         layout::counted(passed, "control", "controls"),
         format::count(untestable)
     );
     let tone = if failing.is_empty() { layout::badge(Tone::Good, "none fails") } else { String::new() };
-    Ok(format!("{table}<p class=\"note\">{} {tone}</p>\n", layout::escape(&rest)))
+    let body = format!("{table}<p class=\"note\">{} {tone}</p>\n", layout::escape(&rest));
+    Ok(layout::section("controls", &format!("Controls that fail in {}", asked.month.words()), &body))
 }
 
 fn failed(query: &NamedQuery, judged: Judgement, address: &str) -> Vec<String> {

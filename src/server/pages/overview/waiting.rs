@@ -16,6 +16,7 @@ use crate::report::format;
 use crate::report::withheld::Sight;
 use crate::review::record::{self as reviews, Review};
 use crate::server::cache::step;
+use crate::server::pages::incident::next_of;
 use crate::server::pages::layout;
 
 /// Incidents whose next step is looked up, the newest first.
@@ -78,11 +79,6 @@ fn incident(brief: &Brief, now: Micros, sight: Sight) -> Vec<String> {
         };
         format!("{} {}", layout::escape(workflow), layout::badge(tone, words))
     });
-    let next = match (record.state, &brief.next) {
-        (Standing::Draft, _) => "Look at it: a rule opened it".to_owned(),
-        (_, Some(next)) => layout::escape(next.title),
-        (_, None) => "Close it".to_owned(),
-    };
     let deadline = brief.deadline.as_ref().map_or_else(String::new, |deadline| {
         let article = layout::escape(&deadline.article);
         match deadline.due_at {
@@ -98,12 +94,12 @@ fn incident(brief: &Brief, now: Micros, sight: Sight) -> Vec<String> {
     });
     let severity = record.severity.as_deref().map_or_else(String::new, |word| format!(" {}", layout::escape(word)));
     let state = format!("{}{severity}", layout::state(record.state.name()));
-    vec![format!("{id}{title}"), state, workflow, next, deadline]
+    vec![format!("{id}{title}"), state, workflow, next_of(brief), deadline]
 }
 
 async fn reviews_on(engine: &Engine) -> Result<String> {
     let mut on = reviews::list(engine).await?;
-    on.retain(|review| review.end().is_none());
+    on.retain(|review| review.end().is_none() || review.is_to_resume());
     on.reverse();
     let rows: Vec<Vec<String>> = on.iter().take(REVIEWS).map(review).collect();
     let columns = [("Review", Kind::Code), ("Workflow", Kind::Text), ("What is next", Kind::Text)];
@@ -118,6 +114,7 @@ fn review(review: &Review) -> Vec<String> {
     let next = match review.state() {
         "planned" => "draw the sample",
         "drawn" => "mark the items, then decide",
+        "closed" => "resume the workflow: ENABLE is signed, and it does not run yet",
         _ => "mark further items, or decide",
     };
     vec![

@@ -112,7 +112,10 @@ impl Planning {
         ];
         let occasion = select(&field("occasion", "Occasion", &self.occasion), &occasions);
         let rest = [
-            field("incident", "Incident", &self.incident),
+            noted(
+                field("incident", "Incident", &self.incident),
+                "Its id; needed before a paused workflow runs again, empty by cadence.",
+            ),
             noted(field("workflow", "Workflow", &self.workflow), "Empty: what the outputs say."),
         ];
         group("What it is for", &format!("{occasion}{}", fields(&rest)))

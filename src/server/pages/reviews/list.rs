@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::super::layout::parts::{badge, sentence};
-use super::super::layout::{self, Page, Place, actions, escape, heading, link, notice, section, state, table, time};
+use super::super::layout::{
+    self, Page, Place, actions, counted, escape, heading, link, notice, section, state, table, time,
+};
 use super::super::work::{Done, see_other};
 use super::super::{desk, incident};
 use super::address;
@@ -20,9 +22,8 @@ use crate::access::role::May;
 use crate::clock::rfc3339;
 use crate::error::{ErrorKind, Result};
 use crate::report::document::{Kind, Tone};
-use crate::review::decide::Decision;
 use crate::review::proposal;
-use crate::review::record::{self, Purpose, Review};
+use crate::review::record::{self, Review};
 use crate::server::caller::{Caller, Read};
 use crate::server::problem::Reply;
 
@@ -75,14 +76,7 @@ pub(super) async fn list(caller: Caller) -> Reply {
 }
 
 fn is_over(review: &Review) -> bool {
-    review.end().is_some() && !resumes(review)
-}
-
-/// Whether ENABLE is signed and the workflow was not resumed yet: the owner has the second event to write.
-pub(super) fn resumes(review: &Review) -> bool {
-    review.planned.what.purpose == Purpose::ReEnable
-        && review.end() == Some(Decision::Enable)
-        && review.resumed.is_none()
+    review.end().is_some() && !review.is_to_resume()
 }
 
 fn id_of(review: &Review) -> String {
@@ -102,8 +96,28 @@ fn purpose(review: &Review) -> String {
 }
 
 fn open_row(review: &Review, caller: &Caller) -> Vec<String> {
+    vec![
+        id_of(review),
+        escape(&review.workflow),
+        purpose(review),
+        escape(review.state()),
+        format!("errors below {}", escape(&review.plan().claim.below.to_string())),
+        time(&rfc3339(review.planned.at)),
+        waits_for(review, caller),
+    ]
+}
+
+/// Who has to do something now, and who after him.
+fn waits_for(review: &Review, caller: &Caller) -> String {
     let plan = review.plan();
     let is_mine = plan.reviewers.contains(&caller.name);
+    let owner = match plan.owner == caller.name {
+        true => badge(Tone::Watch, "you sign"),
+        false => format!("{} signs", escape(&plan.owner)),
+    };
+    if review.is_to_resume() {
+        return format!("{owner} once more: ENABLE is signed, and the workflow does not run yet");
+    }
     let waits = match (&review.drawn, is_mine) {
         (None, _) => "the draw".to_owned(),
         (Some(_), true) if caller.may(May::Mark) => {
@@ -111,28 +125,21 @@ fn open_row(review: &Review, caller: &Caller) -> Vec<String> {
         }
         (Some(_), _) => escape(&plan.reviewers.join(", ")),
     };
-    let owner = match plan.owner == caller.name {
-        true => format!("{waits}, then {}", badge(Tone::Watch, "you sign")),
-        false => format!("{waits}, then {} signs", escape(&plan.owner)),
+    format!("{waits}, then {owner}")
+}
+
+fn over_row(review: &Review) -> Vec<String> {
+    let last = review.last();
+    let decision = last.map(|last| state(last.what.status.decision.name())).unwrap_or_default();
+    let unheard = match review.unheard {
+        0 => String::new(),
+        n => format!("<br>{}", badge(Tone::Bad, &format!("{} not counted", counted(n, "mark is", "marks are")))),
     };
     vec![
         id_of(review),
         escape(&review.workflow),
         purpose(review),
-        escape(review.state()),
-        format!("errors below {}", escape(&plan.claim.below.to_string())),
-        time(&rfc3339(review.planned.at)),
-        owner,
-    ]
-}
-
-fn over_row(review: &Review) -> Vec<String> {
-    let last = review.last();
-    vec![
-        id_of(review),
-        escape(&review.workflow),
-        purpose(review),
-        last.map(|last| state(last.what.status.decision.name())).unwrap_or_default(),
+        format!("{decision}{unheard}"),
         last.map(|last| escape(&last.by)).unwrap_or_default(),
         last.map(|last| time(&rfc3339(last.at))).unwrap_or_default(),
         review.resumed.as_ref().map(|resumed| time(&rfc3339(resumed.at))).unwrap_or_default(),

@@ -8,11 +8,11 @@ use axum::extract::{Path, Query};
 use serde_json::{Value, json};
 
 use super::super::layout::{
-    self, Field, Page, Place, actions, button_form, escape, form, heading, link, notice, section, text_area,
+    self, Field, Page, Place, actions, button_form, counted, escape, form, heading, link, notice, section, text_area,
 };
 use super::super::work::{Done, Inside, Shown, apart, in_two, inside, joined, up_to};
 use super::super::{desk, incident};
-use super::{address, kept, list};
+use super::{address, kept};
 use crate::access::role::May;
 use crate::error::{Error, Result};
 use crate::query::dossier::Sight;
@@ -20,6 +20,7 @@ use crate::query::engine::Engine;
 use crate::report::document::Tone;
 use crate::report::review::gather::gather;
 use crate::review::account::Account;
+use crate::review::record::Purpose;
 use crate::server::cache::step;
 use crate::server::caller::{Caller, Read};
 use crate::server::problem::Reply;
@@ -47,8 +48,8 @@ pub(super) async fn show(caller: Caller, Path(id): Path<String>, Query(done): Qu
     let stands: Value = serde_json::from_str(stands).map_err(unreadable)?;
     let next = next(&caller, &id, &stands);
     let body = match is_blind(&caller, &stands) {
-        true => format!("{}{}{next}{}", heading(&title, ""), said(&done), notice(Tone::Plain, BLIND)),
-        false => format!("{}{front}{next}{rest}", said(&done)),
+        true => format!("{}{}{next}{}", heading(&title, ""), done.said(stated), notice(Tone::Plain, BLIND)),
+        false => format!("{}{front}{next}{rest}", done.said(stated)),
     };
     Ok(layout::render(&Page { title: &title, here: Place::Reviews, caller: &caller, body }))
 }
@@ -60,8 +61,11 @@ const BLIND: &str = "<p>Outputs that are known to be wrong are planted among the
 
 /// Whether the caller must not see how marks move the numbers.
 fn is_blind(caller: &Caller, stands: &Value) -> bool {
-    let is_reviewer = stands["reviewers"].as_array().is_some_and(|names| names.iter().any(|name| *name == caller.name));
-    is_reviewer && stands["has_planted"] == true && stands["is_over"] != true
+    is_among(&caller.name, &stands["blind"])
+}
+
+fn is_among(name: &str, names: &Value) -> bool {
+    names.as_array().is_some_and(|names| names.iter().any(|known| known == name))
 }
 
 /// How it stands, the front of the report, and the rest of it.
@@ -82,36 +86,35 @@ fn stands(account: &Account) -> Value {
     json!({
         "is_drawn": review.drawn.is_some(),
         "is_over": review.end().is_some(),
-        "is_to_resume": list::resumes(review),
+        "is_to_resume": review.is_to_resume(),
+        "is_by_cadence": review.planned.what.purpose == Purpose::Cadence,
+        "unheard": review.unheard,
         "decision": account.status.decision.name(),
         "next": account.status.next,
         "owner": plan.owner,
         "reviewers": plan.reviewers,
         "promises": promises,
-        "has_planted": plan.planted.is_some(),
+        "blind": review.blind(),
         "incident_id": review.incident_id,
     })
 }
 
-/// What was just stated.
-fn said(done: &Done) -> String {
-    let Some((what, event)) = done.read() else { return String::new() };
-    let words = match what {
+/// What was just stated, in words.
+fn stated(what: &str) -> Option<&'static str> {
+    Some(match what {
         "planned" => "The plan is in the ledger.",
         "drawn" => "The sample is drawn.",
         "decided" => "The decision is signed.",
         "enabled" => "ENABLE is signed, and the workflow runs again.",
-        _ => return String::new(),
-    };
-    let event = link(&format!("/v1/events/{event}"), &format!("Event {event}"));
-    notice(Tone::Good, &format!("<p>{words} {event} is the evidence of it.</p>"))
+        _ => return None,
+    })
 }
 
 /// What is next, for whom, and where else to look.
 fn next(caller: &Caller, id: &str, stands: &Value) -> String {
     let text = |name: &str| stands[name].as_str().unwrap_or_default();
     let is = |name: &str| stands[name] == true;
-    let is_reviewer = stands["reviewers"].as_array().is_some_and(|names| names.iter().any(|name| *name == caller.name));
+    let is_reviewer = is_among(&caller.name, &stands["reviewers"]);
     let desk = match is("is_drawn") && !is("is_over") && is_reviewer && caller.may(May::Mark) {
         true => format!("<a class=\"button main\" href=\"{}\">Open the desk</a>", escape(&desk::address(id))),
         false => String::new(),
@@ -132,11 +135,35 @@ fn next(caller: &Caller, id: &str, stands: &Value) -> String {
         ]),
     };
     let form = match (is("is_drawn"), is("is_over") && !is("is_to_resume")) {
-        (_, true) => String::new(),
+        (_, true) => planning_again(caller, stands),
         (false, _) => drawing(caller, id, stands),
         (true, _) => deciding(caller, id, stands),
     };
     format!("{ways}{form}")
+}
+
+/// What is to be done where ENABLE was signed while somebody marked; nothing where it counts every mark.
+fn planning_again(caller: &Caller, stands: &Value) -> String {
+    let Some(unheard) = stands["unheard"].as_u64().filter(|unheard| *unheard > 0) else { return String::new() };
+    let new = layout::address("/reviews/new", &[("incident", stands["incident_id"].as_str().unwrap_or_default())]);
+    let way = match caller.may(May::Respond) {
+        true => actions(&[link(&new, "Plan another review")]),
+        false => String::new(),
+    };
+    section("next", "Next: another review", &format!("{}{way}", not_counted(unheard, stands["is_by_cadence"] == true)))
+}
+
+/// Said of an ENABLE that shows nothing, because `unheard` marks came while it was signed.
+fn not_counted(unheard: u64, is_by_cadence: bool) -> String {
+    let marks = counted(unheard, "mark", "marks");
+    let stays = if is_by_cadence { "" } else { " The workflow stays paused." };
+    notice(
+        Tone::Bad,
+        &format!(
+            "<p><strong>ENABLE does not count every mark.</strong> {marks} came while it was signed, so that it shows \
+             nothing.{stays}</p>"
+        ),
+    )
 }
 
 fn drawing(caller: &Caller, id: &str, stands: &Value) -> String {
@@ -194,9 +221,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_the_page_states_itself_is_said_to_be_done() {
-        let done = |text: &str| serde_json::from_value::<Done>(json!({"done": text})).unwrap();
-        assert!(said(&done("drawn-7")).contains("/v1/events/7"));
-        assert_eq!([said(&done("")), said(&done("praised-7"))], ["", ""]);
+    fn an_enable_that_does_not_count_every_mark_says_so() {
+        let paused = not_counted(1, false);
+        assert!(paused.contains("1 mark came while it was signed") && paused.contains("stays paused"), "{paused}");
+        assert!(!not_counted(2, true).contains("paused"));
+    }
+
+    #[test]
+    fn who_is_blind_is_found_by_his_whole_name() {
+        let stands = json!({"blind": ["rita", "rob"]});
+        assert!(is_among("rita", &stands["blind"]) && !is_among("rit", &stands["blind"]));
+        assert!(!is_among("rita", &json!({})["blind"]));
     }
 }
