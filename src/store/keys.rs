@@ -8,7 +8,7 @@
 //! A rotation lays the new key beside the old one as `<file>.next`, durable before the handover is; then it takes the
 //! old one's place, which destroys that. Whoever opens the store after a crash between the two finishes it, see
 //! [`promote`]. Whoever has it open meanwhile finds the new key in the file when the old one signs nothing more, see
-//! [`Signing`].
+//! `Signing`.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind as Io, Write};
