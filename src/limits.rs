@@ -74,6 +74,8 @@ pub const SQL_DEPTH: usize = 40;
 pub const QUERY_ROWS: usize = 1_000_000;
 /// Seconds that a query may run.
 pub const QUERY_SECONDS: u64 = 300;
+/// Seconds that a refusal of a stranger's query waits for its threads to end, so that what they held is free when it is told.
+pub const QUERY_END_SECONDS: u64 = 5;
 /// Bytes of memory of all queries together; sorts, joins and aggregates spill past it.
 pub const QUERY_MEMORY_BYTES: usize = 1_280 * 1024 * 1024;
 /// Events whose actions are judged at a time: joins over more of them would not fit into that memory.

@@ -24,7 +24,7 @@ use super::spill::spilling;
 use super::types::ValueType;
 use super::watch::{Watch, watched};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::{QUERY_ROWS, QUERY_SECONDS};
+use crate::limits::{QUERY_END_SECONDS, QUERY_ROWS, QUERY_SECONDS};
 
 /// Bytes of an answer that is held in memory as a whole; larger ones are streamed.
 pub const ANSWER_BYTES: usize = 512 * 1024 * 1024;
@@ -155,7 +155,7 @@ pub struct AnswerStream {
     deadline: Deadline,
     judgement: Option<Judgement>,
     watch: Arc<Watch>,
-    _guest: Option<Guest>,
+    guest: Option<Guest>,
 }
 
 impl AnswerStream {
@@ -194,7 +194,7 @@ impl AnswerStream {
             deadline,
             judgement: None,
             watch,
-            _guest: guest,
+            guest,
         }
     }
 
@@ -237,6 +237,7 @@ impl AnswerStream {
                 }
                 Ok(Some(Err(err))) | Err(err) => {
                     self.end();
+                    self.leave().await;
                     return Err(err);
                 }
             };
@@ -286,6 +287,14 @@ impl AnswerStream {
         self.watch.end();
         self.task.abort();
         self.batches.close();
+    }
+
+    /// Waits until the threads of a stranger's query have ended: whoever is told that there was too little memory may ask
+    /// for less at once, and must not find it taken by what was ended.
+    async fn leave(&mut self) {
+        if let Some(mut guest) = self.guest.take() {
+            let _ = tokio::time::timeout(Duration::from_secs(QUERY_END_SECONDS), guest.end()).await;
+        }
     }
 
     /// Tells an orderly end from a panic, which closes the channel as well.

@@ -199,15 +199,26 @@ impl std::fmt::Debug for Guest {
     }
 }
 
+impl Guest {
+    /// Ends the threads; what is given tells when they have ended and hold no memory any more.
+    pub(super) fn end(&mut self) -> tokio::sync::oneshot::Receiver<()> {
+        let (ended, told) = tokio::sync::oneshot::channel();
+        if let Some((threads, place)) = self.0.take() {
+            // Waiting is not allowed in a task; and without a thread to wait in, nobody waits.
+            let _ = std::thread::Builder::new().name("query-end".to_owned()).spawn(move || {
+                drop(threads);
+                give_memory_back();
+                drop(place);
+                let _ = ended.send(());
+            });
+        }
+        told
+    }
+}
+
 impl Drop for Guest {
     fn drop(&mut self) {
-        let Some((threads, place)) = self.0.take() else { return };
-        // Waiting is not allowed in a task; and without a thread to wait in, nobody waits.
-        let _ = std::thread::Builder::new().name("query-end".to_owned()).spawn(move || {
-            drop(threads);
-            give_memory_back();
-            drop(place);
-        });
+        drop(self.end());
     }
 }
 
