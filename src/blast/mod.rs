@@ -77,6 +77,8 @@ mod reach;
 mod result;
 mod spread;
 mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod touches;
 mod trace;
 pub(crate) mod view;

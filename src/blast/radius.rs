@@ -388,11 +388,8 @@ impl Radius {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{cell, record};
     use super::*;
-
-    fn record(system: &str, record_type: &str, record_id: &str) -> Record {
-        Record { system: system.into(), record_type: record_type.into(), record_id: record_id.into() }
-    }
 
     #[test]
     fn a_key_has_two_slashes_whatever_its_parts_hold() {
@@ -410,26 +407,6 @@ mod tests {
 
     #[test]
     fn each_affected_record_counts_once_and_keys_are_hashed_by_bytes() {
-        let cell = |record: Record, state: State| Cell {
-            record,
-            field: None,
-            state,
-            depth: 0,
-            parent_seq: None,
-            first_seq: 1,
-            first_action: 0,
-            first_bad_seq: None,
-            first_bad_at: None,
-            last_bad_seq: None,
-            last_bad_at: None,
-            last_action: None,
-            old_value: None,
-            bad_value: None,
-            current_value: None,
-            current_seq: None,
-            current_actor: None,
-            flags: Flags::default(),
-        };
         // In the order of their parts `a` is before `a!`, as keys `a!/…` is before `a/…`.
         let (first, second) = (record("a", "lead", "1"), record("a!", "lead", "1"));
         let cells = vec![

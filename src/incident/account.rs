@@ -261,59 +261,19 @@ fn days(scoped: &Scoped) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blast::{Action, Cell, Flags, Parent, Record as Target};
-    use crate::query::blast::Selector;
+    use crate::blast::testing::{self, record, written};
+    use crate::blast::{Action, Cell, Parent};
 
     fn cell(day: i64, state: State) -> Cell {
-        Cell {
-            record: Target { system: "s".into(), record_type: "t".into(), record_id: day.to_string() },
-            field: None,
-            state,
-            depth: 0,
-            parent_seq: None,
-            first_seq: 0,
-            first_action: 0,
-            first_bad_seq: Some(0),
-            first_bad_at: Some(day * DAY),
-            last_bad_seq: Some(0),
-            last_bad_at: Some(day * DAY),
-            last_action: None,
-            old_value: None,
-            bad_value: None,
-            current_value: None,
-            current_seq: None,
-            current_actor: None,
-            flags: Flags::default(),
-        }
-    }
-
-    fn scoped(radius: Radius) -> Scoped {
-        Scoped {
-            selector: Selector::new("true"),
-            radius,
-            size: 0,
-            table_version: -1,
-            root: None,
-            late_in_window: 0,
-            source_gaps: 0,
-        }
+        written(record("s", "t", &day.to_string()), state, (0, day * DAY))
     }
 
     fn days_of(cells: Vec<Cell>) -> Vec<Value> {
-        days(&scoped(Radius { cells, ..Radius::default() }))
+        days(&Scoped::of(Radius { cells, ..Radius::default() }))
     }
 
     fn action(id: &str, depth: u32, parent: Option<Parent>) -> Action {
-        Action {
-            action_id: id.to_owned(),
-            depth,
-            parent,
-            bad_writes: 1,
-            operation: None,
-            permission_level: None,
-            reversibility: None,
-            is_external: false,
-        }
+        Action { depth, parent, ..testing::action(id) }
     }
 
     #[test]
@@ -332,7 +292,7 @@ mod tests {
             far(2, 2, State::StillWrong),
             far(3, 1, State::NoEffect),
         ];
-        let told = spread(&scoped(Radius { actions, cells, ..Radius::default() }));
+        let told = spread(&Scoped::of(Radius { actions, cells, ..Radius::default() }));
         let step = |steps: u32, cells: u64, wrong: u64| step_as_json((steps, [1, 1, cells, wrong]));
         assert_eq!(told["steps"], json!([step(0, 1, 0), step(1, 0, 0), step(2, 2, 2)]));
         let chains = told["chains"].as_array().unwrap();

@@ -249,9 +249,26 @@ fn encoded(field: Option<&str>) -> String {
 }
 
 #[cfg(test)]
+impl Scoped {
+    /// The scope of everything that has reached this, for tests.
+    pub(crate) fn of(radius: Radius) -> Self {
+        Self {
+            selector: Selector::new("true"),
+            radius,
+            size: 0,
+            table_version: -1,
+            root: None,
+            late_in_window: 0,
+            source_gaps: 0,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::blast::Action;
+    use crate::blast::testing::action;
     use crate::clock::{Clock, rfc3339};
     use crate::ingest::{Source, ingest};
     use crate::query::asof::AsOf;
@@ -314,31 +331,14 @@ mod tests {
 
     #[test]
     fn what_may_hide_records_is_said() {
-        let mut scoped = Scoped {
-            selector: Selector::new("true"),
-            radius: Radius::default(),
-            size: 0,
-            table_version: -1,
-            root: None,
-            late_in_window: 0,
-            source_gaps: 0,
-        };
+        let mut scoped = Scoped::of(Radius::default());
         assert_eq!((scoped.certainty(), scoped.doubts().len()), ("exactly", 0));
         scoped.source_gaps = 2;
         assert_eq!(scoped.certainty(), "at least");
         assert_eq!(scoped.doubts(), ["2 gaps in the numbers that sources gave to their events"]);
         scoped.selector.depth = Some(1);
         assert_eq!(scoped.doubts().len(), 1, "the spread ended before");
-        let action = |depth: u32| Action {
-            action_id: depth.to_string(),
-            depth,
-            parent: None,
-            bad_writes: 1,
-            operation: None,
-            permission_level: None,
-            reversibility: None,
-            is_external: false,
-        };
+        let action = |depth: u32| Action { depth, ..action(&depth.to_string()) };
         scoped.radius.actions = vec![action(0), action(1)];
         assert_eq!(scoped.doubts()[1], "the spread was followed for 1 steps only");
         assert!(scoped.cells_of("a/b/c").unwrap_err().to_string().contains("not in the set"));

@@ -248,6 +248,8 @@ async fn authors(engine: &Engine, record: &Record) -> Result<BTreeMap<String, Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::blast::testing::{action, record, written};
+    use crate::blast::{Cell, Radius};
     use crate::incident::record::{Frozen, Note};
 
     fn mark(seq: i64) -> Mark {
@@ -288,39 +290,8 @@ mod tests {
 
     /// A scope in which one cell is still wrong.
     fn wrong_cell() -> Scoped {
-        use crate::blast::{Cell, Flags, Radius};
-        use crate::query::blast::Selector;
-        let record = crate::blast::Record { system: "s".into(), record_type: "t".into(), record_id: "1".into() };
-        let cell = Cell {
-            record,
-            field: None,
-            state: State::StillWrong,
-            depth: 0,
-            parent_seq: None,
-            first_seq: 1,
-            first_action: 0,
-            first_bad_seq: Some(1),
-            first_bad_at: Some(1),
-            last_bad_seq: Some(1),
-            last_bad_at: Some(1),
-            last_action: Some(0),
-            old_value: None,
-            bad_value: None,
-            current_value: None,
-            current_seq: None,
-            current_actor: None,
-            flags: Flags::default(),
-        };
-        let radius = Radius { cells: vec![cell], ..Radius::default() };
-        Scoped {
-            selector: Selector::new("true"),
-            radius,
-            size: 9,
-            table_version: 0,
-            root: None,
-            late_in_window: 0,
-            source_gaps: 0,
-        }
+        let cell = Cell { last_action: Some(0), ..written(record("s", "t", "1"), State::StillWrong, (1, 1)) };
+        Scoped { size: 9, table_version: 0, ..Scoped::of(Radius { cells: vec![cell], ..Radius::default() }) }
     }
 
     #[test]
@@ -339,16 +310,7 @@ mod tests {
     #[test]
     fn outputs_of_the_incident_itself_prove_nothing_about_the_fix() {
         let mut scoped = wrong_cell();
-        let action = |id: &str, parent| crate::blast::Action {
-            action_id: id.to_owned(),
-            depth: 0,
-            parent,
-            bad_writes: 1,
-            operation: None,
-            permission_level: None,
-            reversibility: None,
-            is_external: false,
-        };
+        let action = |id: &str, parent| crate::blast::Action { parent, ..action(id) };
         let derived = crate::blast::Parent { write_seq: 1, read_seq: 2, action: 0 };
         scoped.radius.actions = vec![action("a1", None), action("a2", Some(derived))];
         let output = |id: &str| Output { seq: 9, action_id: id.into() };

@@ -96,55 +96,27 @@ impl<'s> Item<'s> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::blast::{Action, Flags, Record};
-    use crate::query::blast::Selector;
+    use crate::blast::testing::{action, record, written};
+    use crate::blast::{Action, Flags};
 
     fn radius() -> Radius {
-        let [system, record_type, record_id] = ["crm", "lead", "r\n1"].map(str::to_owned);
         let cell = Cell {
-            record: Record { system, record_type, record_id },
             field: Some("owner".to_owned()),
-            state: State::StillWrong,
             depth: 1,
             parent_seq: Some(3),
-            first_seq: 4,
-            first_action: 0,
-            first_bad_seq: Some(4),
-            first_bad_at: Some(0),
-            last_bad_seq: Some(4),
-            last_bad_at: Some(0),
             last_action: Some(0),
-            old_value: None,
             bad_value: Some("\"x\"".to_owned()),
-            current_value: None,
             current_seq: Some(4),
-            current_actor: None,
             flags: Flags { old_unknown: true, ..Flags::default() },
+            ..written(record("crm", "lead", "r\n1"), State::StillWrong, (4, 0))
         };
-        let action = Action {
-            action_id: "a1".to_owned(),
-            depth: 1,
-            parent: None,
-            bad_writes: 1,
-            operation: None,
-            permission_level: None,
-            reversibility: None,
-            is_external: false,
-        };
+        let action = Action { depth: 1, ..action("a1") };
         Radius { actions: vec![action], cells: vec![cell], ..Radius::default() }
     }
 
     #[test]
     fn a_document_has_its_keys_in_order_and_those_given_win() {
-        let scoped = Scoped {
-            selector: Selector::new("true"),
-            radius: radius(),
-            size: 7,
-            table_version: 1,
-            root: None,
-            late_in_window: 0,
-            source_gaps: 0,
-        };
+        let scoped = Scoped::of(radius());
         let more = Map::from_iter([("why".to_owned(), json!([1])), ("certainty".to_owned(), json!("given"))]);
         let text = serde_json::to_string(&scoped.document(more)).unwrap();
         let read: Value = serde_json::from_str(&text).unwrap();

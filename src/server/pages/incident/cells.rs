@@ -255,28 +255,17 @@ fn told(chain: &Value, sight: Sight) -> String {
 mod tests {
     use super::*;
     use crate::blast::Radius;
+    use crate::blast::testing::{record, written};
 
     fn cell(id: &str, state: State, at: i64) -> Cell {
-        let part = |text: &str| text.to_owned();
+        let part = |text: &str| Some(text.to_owned());
         Cell {
-            record: Record { system: part("crm"), record_type: part("lead"), record_id: part(id) },
-            field: Some(part("owner")),
-            state,
-            depth: 0,
-            parent_seq: None,
-            first_seq: at,
-            first_action: 0,
-            first_bad_seq: Some(at),
-            first_bad_at: Some(at),
-            last_bad_seq: Some(at),
-            last_bad_at: Some(at),
-            last_action: None,
-            old_value: Some(part("right")),
-            bad_value: Some(part("wrong")),
-            current_value: Some(part("wrong")),
+            field: part("owner"),
+            old_value: part("right"),
+            bad_value: part("wrong"),
+            current_value: part("wrong"),
             current_seq: Some(at),
-            current_actor: None,
-            flags: Default::default(),
+            ..written(record("crm", "lead", id), state, (at, at))
         }
     }
 
