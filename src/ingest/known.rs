@@ -60,16 +60,8 @@ impl Known {
     pub async fn classify(&mut self, store: &Store, snapshot: &Snapshot, rows: &RecordBatch) -> Result<Vec<Verdict>> {
         self.catch_up(snapshot)?;
         let view = Rows::new(rows)?;
-        let (mut months, mut names) = (BTreeMap::<String, Vec<usize>>::new(), Months::default());
-        for row in 0..view.len() {
-            let name = names.name(view.instant(Column::OccurredAt, row).unwrap_or_default());
-            match months.get_mut(name) {
-                Some(members) => members.push(row),
-                None => drop(months.insert(name.to_owned(), vec![row])),
-            }
-        }
         let mut verdicts = vec![Verdict::New; view.len()];
-        for (month, members) in months {
+        for (month, members) in by_month(&view, 0..view.len()) {
             let suspects = self.suspects(snapshot, &month, &view, &members).await?;
             if !suspects.is_empty() {
                 compare_stored(store, snapshot, &month, (&view, &suspects), &mut verdicts).await?;
@@ -183,7 +175,21 @@ impl Known {
     }
 }
 
-fn key<'a>(rows: &Rows<'a>, row: usize) -> (&'a str, &'a str) {
+/// Some rows of `view` by their UTC month, in their order.
+pub fn by_month(view: &Rows<'_>, rows: impl Iterator<Item = usize>) -> BTreeMap<String, Vec<usize>> {
+    let (mut months, mut names) = (BTreeMap::<String, Vec<usize>>::new(), Months::default());
+    for row in rows {
+        let name = names.name(view.instant(Column::OccurredAt, row).unwrap_or_default());
+        match months.get_mut(name) {
+            Some(members) => members.push(row),
+            None => drop(months.insert(name.to_owned(), vec![row])),
+        }
+    }
+    months
+}
+
+/// Source and id, by which an event of a month is known.
+pub fn key<'a>(rows: &Rows<'a>, row: usize) -> (&'a str, &'a str) {
     (rows.text(Column::Source, row).unwrap_or_default(), rows.text(Column::EventId, row).unwrap_or_default())
 }
 

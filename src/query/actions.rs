@@ -16,11 +16,10 @@ use datafusion::common::{Result as PlanResult, Statistics, project_schema};
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetRowSelection};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, ParquetSource};
 use datafusion::datasource::provider_as_source;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::SessionState;
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType, ident};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -32,8 +31,8 @@ use parquet::arrow::arrow_reader::{RowSelection, RowSelector};
 use tempfile::TempDir;
 
 use super::failure;
+use super::files::scan_of;
 use super::header::NamedQuery;
-use super::provider::STORE_URL;
 use super::window::Restriction;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
@@ -143,13 +142,7 @@ impl ActionsTable {
         let mut statistics = Statistics::new_unknown(&action_schema());
         let rows: u64 = self.segments.iter().map(|s| s.rows - s.replaced.len()).sum();
         statistics.num_rows = datafusion::common::stats::Precision::Inexact(rows as usize);
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(ask.projection.cloned())?
-            .with_limit(ask.limit)
-            .build();
-        Ok(DataSourceExec::from_data_source(config))
+        scan_of(source, groups, statistics, (ask.projection, ask.limit))
     }
 }
 

@@ -14,15 +14,19 @@ use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, DFSchema, Result, ScalarValue, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::FileGroup;
 use datafusion::datasource::physical_plan::parquet::ParquetRowSelection;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::Expr;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::physical_expr::LexOrdering;
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
+use datafusion::physical_plan::ExecutionPlan;
 use object_store::ObjectMeta;
 use parquet::arrow::arrow_reader::RowSelection;
 
+use super::provider::STORE_URL;
 use crate::event::Column;
 use crate::limits::PAGE_ROWS;
 use crate::store::snapshot::DataFile;
@@ -287,6 +291,25 @@ pub fn file_groups(groups: &[Vec<Place<'_>>], file_schema: &Schema, ordering: Op
         FileGroup::new(files.iter().map(|file| partitioned(file, file_schema, ordering)).collect())
     };
     groups.iter().map(group).collect()
+}
+
+/// A scan of files of the one store that a session knows, or of a reader that opens others by its own.
+///
+/// # Errors
+/// When `projection` names a column that the source lacks.
+pub fn scan_of(
+    source: ParquetSource,
+    groups: Vec<FileGroup>,
+    statistics: Statistics,
+    (projection, limit): (Option<&Vec<usize>>, Option<usize>),
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+        .with_file_groups(groups)
+        .with_statistics(statistics)
+        .with_projection_indices(projection.cloned())?
+        .with_limit(limit)
+        .build();
+    Ok(DataSourceExec::from_data_source(config))
 }
 
 #[cfg(test)]

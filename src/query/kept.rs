@@ -17,10 +17,9 @@ use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::physical_plan::parquet::DefaultParquetFileReaderFactory;
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::physical_plan::{FileGroup, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation};
-use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::union::UnionExec;
@@ -35,7 +34,7 @@ use tempfile::TempDir;
 
 use super::condensed::condense;
 use super::failure;
-use super::provider::STORE_URL;
+use super::files::scan_of;
 use super::spill::spilling;
 use crate::error::{Error, ErrorKind};
 use crate::limits::{KEPT_MEMORY_PART, KEPT_VIEW_BYTES};
@@ -198,14 +197,7 @@ impl KeptTable {
         for (at, file) in files.into_iter().enumerate() {
             groups[at % next].push(file);
         }
-        // The reader above opens the file; the address only has to be one that the session knows.
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
-            .with_file_groups(groups)
-            .with_statistics(statistics)
-            .with_projection_indices(ask.projection.cloned())?
-            .with_limit(ask.limit)
-            .build();
-        Ok(Some(DataSourceExec::from_data_source(config)))
+        scan_of(source, groups, statistics, (ask.projection, ask.limit)).map(Some)
     }
 
     /// A scan of the parts in memory, of no row where there is none.
@@ -268,6 +260,7 @@ mod tests {
     use datafusion::prelude::{SessionConfig, SessionContext, col};
     use url::Url;
 
+    use super::super::provider::STORE_URL;
     use super::*;
 
     const VIEW: &str =

@@ -10,8 +10,8 @@ use arrow::record_batch::RecordBatch;
 use hashbrown::{HashMap, HashSet};
 
 use crate::error::{Error, Result};
-use crate::event::batch::Months;
 use crate::event::{Column, Leaf, Rows, leaves};
+use crate::ingest::known::{by_month, key};
 use crate::ingest::writer::Outcome;
 use crate::server::state::Tenant;
 use crate::store::parquet::RowsWith;
@@ -49,12 +49,13 @@ pub(super) async fn of_duplicates(
 
 /// The duplicates among `rows` by their month.
 fn sought<'a>(rows: &Rows<'a>, outcomes: &[Outcome]) -> BTreeMap<String, Sought<'a>> {
-    let (mut months, mut names) = (BTreeMap::<String, Sought<'a>>::new(), Months::default());
-    for (row, _) in outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Outcome::Duplicate) {
-        let month = names.name(rows.instant(Column::OccurredAt, row).unwrap_or_default());
-        months.entry(month.to_owned()).or_default().entry(key(rows, row)).or_default().push(row);
-    }
-    months
+    let duplicates = (0..rows.len()).filter(|row| outcomes.get(*row) == Some(&Outcome::Duplicate));
+    let by_event = |members: Vec<usize>| {
+        let mut sought = Sought::new();
+        members.into_iter().for_each(|row| sought.entry(key(rows, row)).or_default().push(row));
+        sought
+    };
+    by_month(rows, duplicates).into_iter().map(|(month, members)| (month, by_event(members))).collect()
 }
 
 /// Adds to `found` what `batch` has of what is `sought` in `month`.
@@ -76,8 +77,4 @@ fn find(
         found.extend(repeated.iter().map(|row| (*row, place)));
     }
     Ok(())
-}
-
-fn key<'a>(rows: &Rows<'a>, row: usize) -> Key<'a> {
-    (rows.text(Column::Source, row).unwrap_or_default(), rows.text(Column::EventId, row).unwrap_or_default())
 }
