@@ -112,3 +112,20 @@ async fn cloudevents_come_single_and_in_batches() {
     assert_eq!(counts(&ingest(&store, batch).await), [3, 2, 1, 0, 0]);
     assert_eq!(counts(&ingest(&store, cloud("3").replace('\n', " ")).await), [1, 1, 0, 0, 0]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_journal_holds_no_text_of_what_was_not_accepted() {
+    let store = memory().await;
+    let [known, new] = ["an-event-that-is-known-already", "an-event-that-is-new-by-now"];
+    assert_eq!(counts(&ingest(&store, event(known, 0)).await), [1, 1, 0, 0, 0]);
+    store.fold().await.unwrap();
+    assert_eq!(counts(&ingest(&store, [event(known, 0), event(new, 1)].join("\n")).await), [2, 1, 1, 0, 0]);
+    let objects = store.snapshot().await.unwrap().objects;
+    let listed: Vec<_> = objects.list(None).try_collect().await.unwrap();
+    let mut journal = Vec::new();
+    for meta in listed.iter().filter(|meta| meta.location.as_ref().contains("/journal/")) {
+        journal.extend(objects.get(&meta.location).await.unwrap().bytes().await.unwrap());
+    }
+    let holds = |text: &str| journal.windows(text.len()).any(|part| part == text.as_bytes());
+    assert_eq!((holds(new), holds(known)), (true, false));
+}

@@ -16,7 +16,7 @@ use super::decode::Incoming;
 use super::known::{Known, Verdict};
 use crate::clock::{Clock, DAY};
 use crate::error::{Error, ErrorKind, Result};
-use crate::event::batch::{assign, bytes_of};
+use crate::event::batch::{assign, bytes_of, with_own_text};
 use crate::event::columns::supplied_schema;
 use crate::event::{BatchBuilder, Cell, Column, Draft, ENGINE_SOURCE, Leaf, Rows, leaves};
 use crate::limits::{APPEND_ATTEMPTS, BATCH_EVENTS};
@@ -181,9 +181,11 @@ impl<'a> Writer<'a> {
             let verdicts = self.known.classify(self.store, &snapshot, &rows).await?;
             drop(snapshot);
             let is_new: BooleanArray = verdicts.iter().map(|v| Some(*v == Verdict::New)).collect();
-            let mut new = filter_record_batch(&rows, &is_new)
-                .map_err(|e| Error::internal("cannot select new events").because(e))?;
+            let mut new = selected(&rows, &is_new)?;
             let accepted = new.num_rows();
+            if accepted < incoming.rows.num_rows() {
+                new = with_own_texts(&new)?;
+            }
             let is_last = from + taken == incoming.rows.num_rows();
             if is_last && statements.num_rows() > 0 {
                 new = concat_batches(&new.schema(), [&new, statements])
@@ -377,6 +379,17 @@ fn note(
     let rows = incoming.rows.slice(from, verdicts.len());
     done.tally.merge(tally_of(&rows, &done.outcomes[done.outcomes.len() - verdicts.len()..])?);
     Ok(())
+}
+
+fn selected(rows: &RecordBatch, is_wanted: &BooleanArray) -> Result<RecordBatch> {
+    filter_record_batch(rows, is_wanted).map_err(|e| Error::internal("cannot select new events").because(e))
+}
+
+/// `rows` without the text of those that came with them: it would go into the journal object, sealed values of what was
+/// refused too.
+fn with_own_texts(rows: &RecordBatch) -> Result<RecordBatch> {
+    let columns = rows.columns().iter().map(with_own_text).collect();
+    RecordBatch::try_new(rows.schema(), columns).map_err(|e| Error::internal("cannot select new events").because(e))
 }
 
 /// Rows of `statements`: nearly always of none.
