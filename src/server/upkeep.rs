@@ -79,14 +79,17 @@ impl Folds {
 
     /// Folds the journal where that is due; whether it was.
     async fn fold(&self, is_asked: bool) -> Result<bool> {
-        if !is_asked && !self.store.is_fold_due().await? {
+        // Where events are kept out for what is not folded, a fold finds out whether it still is: it may have failed
+        // here, and another process have done it.
+        if !is_asked && !self.shared.is_behind() && !self.store.is_fold_due().await? {
             return Ok(false);
         }
         self.shared.folds();
+        let last = self.store.journal().list(0).await?.last().map(|entry| entry.first_seq);
         let folded = self.store.fold().await;
         // A fold that could not be signed, or tidy up behind itself, may have emptied the journal all the same: those who
         // bring events must not wait for what is no longer there.
-        if folded.is_ok() || self.store.is_fold_due().await.is_ok_and(|is_due| !is_due) {
+        if folded.is_ok() || self.store.table().await.is_ok_and(|table| last.is_none_or(|last| table.size > last)) {
             self.shared.folded();
         }
         self.metrics.folded(folded?.events);
@@ -149,6 +152,8 @@ fn failed(metrics: &Metrics, err: &Error) {
 
 #[cfg(test)]
 mod tests {
+    use object_store::ObjectStoreExt;
+
     use super::*;
     use crate::clock::Clock;
     use crate::error::ErrorKind;
@@ -171,11 +176,40 @@ mod tests {
         state().await;
         store.hand_over(&signer(2)).await.unwrap();
         state().await;
-        let shared: Arc<Shared> = Arc::default();
-        shared.appended(SERVER_UNFOLDED_BYTES + 1);
-        let folds = Folds { store: store.share(), shared, metrics: Arc::default(), folded: Arc::default() };
+        let folds = folds(&store);
         assert!(folds.shared.is_behind());
         assert_eq!(folds.fold(true).await.unwrap_err().kind(), ErrorKind::Conflict);
         assert!(!folds.shared.is_behind());
+    }
+
+    /// The folds of a server that put more than it may, as far as it knows.
+    fn folds(store: &Store) -> Folds {
+        let shared: Arc<Shared> = Arc::default();
+        shared.appended(SERVER_UNFOLDED_BYTES + 1);
+        Folds { store: store.share(), shared, metrics: Arc::default(), folded: Arc::default() }
+    }
+
+    #[tokio::test]
+    async fn what_another_process_folded_does_not_keep_events_out() {
+        let clock = Clock::simulated(1_775_000_000_000_000, 5);
+        let folds = folds(&Store::create(Location::memory(), "default", clock).await.unwrap());
+        // A fold failed here, and then there was nothing to fold any more.
+        folds.shared.folds();
+        assert!(folds.shared.is_behind());
+        assert!(folds.fold(false).await.unwrap());
+        assert!(!folds.shared.is_behind() && !folds.fold(false).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_fold_that_failed_counts_as_none_however_little_there_is_to_fold() {
+        let (location, clock) = (Location::memory(), Clock::system());
+        let store = Store::create(location.clone(), "default", clock.clone()).await.unwrap();
+        Writer::new(&store).state(&statement(&clock, "evidence.queried")).await.unwrap();
+        let entry = store.journal().list(0).await.unwrap().remove(0);
+        location.objects.put(&entry.path, "torn".into()).await.unwrap();
+        let folds = folds(&Store::open(location, "default", clock).await.unwrap());
+        assert!(!folds.store.is_fold_due().await.unwrap());
+        assert_eq!(folds.fold(true).await.unwrap_err().kind(), ErrorKind::Damaged);
+        assert!(folds.shared.is_behind());
     }
 }
