@@ -4,6 +4,8 @@
 //! begins with the first event that affected its cell, so that an answer does not depend on how much earlier evidence
 //! was read; of all writes only the first and the last ones are kept. It must not know an action's past.
 
+use hashbrown::HashMap;
+
 use super::names::NONE;
 use super::radius::State;
 use super::view::Effect;
@@ -140,18 +142,36 @@ impl History {
     }
 }
 
+/// Cells of a record up to which each of them is looked at; of more of them a table tells.
+const FEW_CELLS: usize = 16;
+
 /// A record, with affected cells where a bad action wrote to it.
 #[derive(Debug, Default)]
 struct Touched {
     /// Field and number of each.
     cells: Vec<(u32, u32)>,
+    /// The number by field, where there are many.
+    numbers: Option<Box<HashMap<u32, u32>>>,
     /// Order of the last clean write to any cell of the record; 0 before the first.
     last_clean: u64,
 }
 
 impl Touched {
     fn cell(&self, field: u32) -> Option<usize> {
-        self.cells.iter().find(|(own, _)| *own == field).map(|(_, cell)| *cell as usize)
+        let cell = match &self.numbers {
+            Some(numbers) => numbers.get(&field).copied(),
+            None => self.cells.iter().find(|(own, _)| *own == field).map(|(_, cell)| *cell),
+        };
+        cell.map(|cell| cell as usize)
+    }
+
+    fn add(&mut self, field: u32, cell: u32) {
+        self.cells.push((field, cell));
+        if let Some(numbers) = &mut self.numbers {
+            numbers.insert(field, cell);
+        } else if self.cells.len() > FEW_CELLS {
+            self.numbers = Some(Box::new(self.cells.iter().copied().collect()));
+        }
     }
 }
 
@@ -191,7 +211,7 @@ impl Histories {
         }
         let touched = &mut self.records[record as usize];
         if touched.cell(field).is_none() {
-            touched.cells.push((field, self.cells.len() as u32));
+            touched.add(field, self.cells.len() as u32);
             self.cells.push(History::new(place, (seq, action)));
         }
     }
@@ -254,5 +274,25 @@ impl Histories {
         for (own, cell) in self.records.get(record as usize).map_or(&[][..], |touched| touched.cells.as_slice()) {
             self.cells[*cell as usize].is_settled &= *own == NONE;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_of_a_record_are_told_apart_however_many_there_are() {
+        let mut histories = Histories::default();
+        let fields: Vec<u32> = (0..FEW_CELLS as u32 * 3).chain([NONE]).collect();
+        for field in fields.iter().chain(&fields) {
+            histories.attempt((1, *field), i64::from(*field), 0);
+        }
+        assert_eq!(histories.cells.len(), fields.len());
+        for (number, field) in fields.iter().enumerate() {
+            assert_eq!((histories.cell((1, *field)), histories.cells[number].place), (Some(number), (1, *field)));
+        }
+        assert_eq!((histories.cell((1, 1_000)), histories.cell((0, 1)), histories.cell((7, 1))), (None, None, None));
+        assert!(histories.is_touched(1) && !histories.is_touched(0) && !histories.is_touched(7));
     }
 }

@@ -30,14 +30,80 @@ pub struct Cause {
     pub read_seq: i64,
 }
 
+/// Tainted fields of a record up to which each of them is looked at.
+const FEW_FIELDS: usize = 16;
+
+/// The tainted fields of a record, each with the write that tainted it last.
+enum Tainted {
+    Few(Vec<(u32, Origin)>),
+    Many(Box<HashMap<u32, Origin>>),
+}
+
+impl Default for Tainted {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Tainted {
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(fields) => fields.len(),
+            Self::Many(fields) => fields.len(),
+        }
+    }
+
+    fn least(&self, field: u32) -> Option<Origin> {
+        match self {
+            Self::Few(fields) => {
+                let is_read = |of: u32| field == NONE || of == field || of == NONE;
+                fields.iter().filter(|(of, _)| is_read(*of)).map(|(_, origin)| *origin).min()
+            }
+            Self::Many(fields) if field == NONE => fields.values().copied().min(),
+            Self::Many(fields) => [field, NONE].iter().filter_map(|of| fields.get(of).copied()).min(),
+        }
+    }
+
+    fn set(&mut self, field: u32, origin: Origin) {
+        match self {
+            Self::Few(fields) => match fields.iter_mut().find(|(of, _)| *of == field) {
+                Some((_, earlier)) => *earlier = origin,
+                None => {
+                    fields.push((field, origin));
+                    if fields.len() > FEW_FIELDS {
+                        let fields: HashMap<u32, Origin> = fields.drain(..).collect();
+                        *self = Self::Many(Box::new(fields));
+                    }
+                }
+            },
+            Self::Many(fields) => {
+                fields.insert(field, origin);
+            }
+        }
+    }
+
+    fn clear(&mut self, field: u32) {
+        if field == NONE {
+            *self = Self::default();
+            return;
+        }
+        match self {
+            Self::Few(fields) => fields.retain(|(of, _)| *of != field),
+            Self::Many(fields) => {
+                fields.remove(&field);
+            }
+        }
+    }
+}
+
 /// Bad actions and tainted cells at one moment.
 pub struct Spread {
     limit: u32,
     /// By action; [`NONE`] where it is not bad.
     depths: Vec<u32>,
     causes: HashMap<u32, Cause>,
-    /// By record: its tainted fields.
-    taints: Vec<Vec<(u32, Origin)>>,
+    /// By record.
+    taints: Vec<Tainted>,
     tainted_cells: usize,
 }
 
@@ -108,31 +174,26 @@ impl Spread {
 
     /// The least write that taints a cell: its own, or that of its whole record; without a field, of any cell.
     pub fn least(&self, record: u32, field: u32) -> Option<Origin> {
-        let tainted = self.taints.get(record as usize)?;
-        let is_read = |of: u32| field == NONE || of == field || of == NONE;
-        tainted.iter().filter(|(of, _)| is_read(*of)).map(|(_, origin)| *origin).min()
+        self.taints.get(record as usize)?.least(field)
     }
 
     /// A bad write taints its cell; a later one replaces an earlier one.
     pub fn taint(&mut self, record: u32, field: u32, origin: Origin) {
         let at = record as usize;
         if self.taints.len() <= at {
-            self.taints.resize_with(at + 1, Vec::new);
+            self.taints.resize_with(at + 1, Tainted::default);
         }
-        match self.taints[at].iter_mut().find(|(of, _)| *of == field) {
-            Some((_, earlier)) => *earlier = origin,
-            None => {
-                self.taints[at].push((field, origin));
-                self.tainted_cells += 1;
-            }
-        }
+        let tainted = &mut self.taints[at];
+        let before = tainted.len();
+        tainted.set(field, origin);
+        self.tainted_cells += tainted.len() - before;
     }
 
     /// A clean write clears its cell; without a field, every cell of the record.
     pub fn clear(&mut self, record: u32, field: u32) {
         let Some(tainted) = self.taints.get_mut(record as usize) else { return };
         let before = tainted.len();
-        tainted.retain(|(of, _)| field != NONE && *of != field);
+        tainted.clear(field);
         self.tainted_cells -= before - tainted.len();
     }
 }
@@ -158,6 +219,22 @@ mod tests {
         assert_eq!(spread.least(0, 7), Some(origin(1, 6)), "a field is cleared, the whole is not");
         spread.clear(0, NONE);
         assert_eq!((spread.least(0, NONE), spread.tainted_cells), (None, 0));
+    }
+
+    #[test]
+    fn of_many_fields_each_is_told_apart() {
+        let mut spread = Spread::new(None);
+        let many = FEW_FIELDS as u32 * 3;
+        for field in (0..many).chain(0..many) {
+            spread.taint(0, field, origin(2, 100 + i64::from(field)));
+        }
+        assert_eq!((spread.tainted_cells, spread.least(0, many)), (many as usize, None));
+        assert_eq!((spread.least(0, 9), spread.least(0, NONE)), (Some(origin(2, 109)), Some(origin(2, 100))));
+        spread.taint(0, NONE, origin(1, 500));
+        spread.clear(0, 9);
+        assert_eq!((spread.least(0, 9), spread.tainted_cells), (Some(origin(1, 500)), many as usize));
+        spread.clear(0, NONE);
+        assert_eq!((spread.least(0, 7), spread.least(0, NONE), spread.has_taint()), (None, None, false));
     }
 
     #[test]

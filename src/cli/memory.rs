@@ -42,18 +42,12 @@ enum Pages {
     AsAsked,
 }
 
-/// Says which pages are given out from now on.
+/// Says which pages are given out from now on, to every thread and to programs that are started.
 #[cfg(target_os = "linux")]
 fn set_page_size(pages: Pages) {
-    use std::ffi::{c_int, c_ulong};
-    unsafe extern "C" {
-        fn prctl(option: c_int, ...) -> c_int;
-    }
-    /// `PR_SET_THP_DISABLE` of linux/prctl.h.
-    const IS_WITHOUT_LARGE_PAGES: c_int = 41;
-    let (is_without, unused) = (c_ulong::from(matches!(pages, Pages::Small)), c_ulong::from(0_u8));
+    let (is_without, unused) = (libc::c_ulong::from(matches!(pages, Pages::Small)), libc::c_ulong::from(0_u8));
     // SAFETY: this option takes four numbers and reads no memory; a kernel that lacks it answers with an error.
-    unsafe { prctl(IS_WITHOUT_LARGE_PAGES, is_without, unused, unused, unused) };
+    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, is_without, unused, unused, unused) };
 }
 
 /// Other kernels decide by themselves.

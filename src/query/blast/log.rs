@@ -134,7 +134,8 @@ fn journal(batches: &[RecordBatch], size: i64) -> Result<Option<Stretch>> {
 pub(super) struct Spot {
     pub(super) at: Micros,
     seq: i64,
-    batch: u32,
+    /// Number of its batch.
+    pub(super) batch: u32,
     row: u32,
 }
 

@@ -59,10 +59,24 @@ impl<'a> Second<'a> {
         let ready: Vec<(usize, usize)> = self.waiting.drain(..end).map(|spot| spot.place()).collect();
         self.note_sources(&ready)?;
         self.trace.feed_in_order(&self.batches, ready)?;
-        if self.waiting.is_empty() {
-            self.batches.clear();
-        }
+        self.let_go();
         Ok(())
+    }
+
+    /// Lets batches go of which no row waits: where every stretch overlaps with the next one, some row always does.
+    fn let_go(&mut self) {
+        let mut is_waited_for = vec![false; self.batches.len()];
+        self.waiting.iter().for_each(|spot| is_waited_for[spot.batch as usize] = true);
+        let mut kept = 0;
+        let count = |is_kept: &bool| {
+            let number = kept;
+            kept += u32::from(*is_kept);
+            number
+        };
+        let numbers: Vec<u32> = is_waited_for.iter().map(count).collect();
+        self.waiting.iter_mut().for_each(|spot| spot.batch = numbers[spot.batch as usize]);
+        let mut is_waited_for = is_waited_for.into_iter();
+        self.batches.retain(|_| is_waited_for.next() == Some(true));
     }
 
     fn note_sources(&mut self, ready: &[(usize, usize)]) -> Result<()> {
@@ -123,6 +137,7 @@ mod tests {
         second.take(vec![stretches[0].clone()], Some(minute(2))).unwrap();
         assert_eq!((second.waiting.len(), second.batches.len()), (2, 1));
         second.take(vec![stretches[1].clone()], Some(minute(6))).unwrap();
+        assert_eq!((second.waiting.len(), second.batches.len()), (1, 1), "only minute 7 of the first one waits");
         second.take(vec![stretches[2].clone()], None).unwrap();
         assert!(second.waiting.is_empty() && second.batches.is_empty());
         let (Traced::Radius(radius), sources) = second.finish() else { panic!("nothing was left out") };
@@ -130,5 +145,40 @@ mod tests {
         // The event of minute 9 is past the point that was asked for.
         assert_eq!((radius.direct_actions, radius.cells[0].bad_value.as_deref()), (7, Some("v8")));
         assert_eq!((radius.cells[0].first_bad_seq, radius.cells[0].last_bad_seq), (Some(0), Some(6)));
+    }
+    #[test]
+    fn however_stretches_overlap_the_answer_is_that_of_the_whole() {
+        let mut state = 7_u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let direct: Vec<Key> = (0..60).map(|n| Key::of(&format!("a{n}"))).collect();
+        let asked = Asked { direct: &direct, remembered: &[], environment: "production", depth: None };
+        let (needed, picked) = (Needed::default(), Matching::default());
+        let begins = |part: &RecordBatch| Rows::new(part).unwrap().instant(Column::OccurredAt, 0);
+        for round in 0..200 {
+            let (mut parts, mut end) = (Vec::new(), 0);
+            for _ in 0..1 + random(6) {
+                let (start, width) = (random(30), 1 + random(30));
+                let mut minutes: Vec<u8> = (0..1 + random(8)).map(|_| (start + random(width)) as u8).collect();
+                minutes.sort_unstable();
+                parts.push(stretch(end, &minutes));
+                end += minutes.len() as i64;
+            }
+            parts.sort_by_key(begins);
+            let size = end - random(3) as i64;
+            let mut second = Second::new(&asked, &needed, (&picked, size));
+            for (number, part) in parts.iter().enumerate() {
+                second.take(vec![part.clone()], parts.get(number + 1).and_then(begins)).unwrap();
+                assert!(second.batches.len() <= second.waiting.len(), "round {round}");
+            }
+            let numbered = (0..).zip(&parts);
+            let mut order: Vec<Spot> = numbered.flat_map(|(number, part)| spots(number, part, size).unwrap()).collect();
+            order.sort_unstable();
+            let mut whole = Trace::of(&asked, &needed);
+            whole.feed_in_order(&parts, order.iter().map(Spot::place)).unwrap();
+            assert_eq!(second.finish().0, whole.finish(), "round {round}");
+        }
     }
 }
