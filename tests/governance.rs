@@ -287,3 +287,38 @@ fn month_borders_follow_the_time_zone_of_the_policy() {
     run(dir.path(), &["policy", "apply", "x.toml"]).ended(0);
     assert_eq!(reviewed(), (Some(1), "2026-02-28T23:00:00.000000Z".into()));
 }
+
+#[test]
+fn a_permission_that_any_attempt_used_in_the_period_is_not_unused() {
+    let dir = dir();
+    let at = |id: &str, rest: &str, at: &str| {
+        format!(
+            "{{\"event_id\":\"{id}\",\"source\":\"s\",\"event_type\":\"action.{rest},\"occurred_at\":\"{at}\",\"workflow\":\"w\",\
+             \"action_id\":\"a\",\"permission_area\":\"crm_fields\",\"operation\":\"update\"}}\n"
+        )
+    };
+    let tried = "executed\",\"outcome\":\"failed\"";
+    let log = at("1", "proposed\"", "2026-01-10T00:00:00Z")
+        + &at("2", tried, "2026-01-20T00:00:00Z")
+        + &at("3", tried, "2026-02-10T00:00:00Z")
+        + &at("4", tried, "2026-03-20T00:00:00Z");
+    run_with(dir.path(), &["ingest", "--strict", "-"], log.as_bytes()).ended(0);
+    write(
+        dir.path(),
+        "x.toml",
+        &policy("1", "2026-01-01T00:00:00Z", "[[permission]]\narea = \"crm_fields\"\nlevel = 3\n"),
+    );
+    run(dir.path(), &["policy", "apply", "x.toml"]).ended(0);
+    let unused = |from: &str, to: &str| {
+        let [from, to] =
+            [("period_start", from), ("period_end", to)].map(|(name, at)| format!("{name}={at}T00:00:00Z"));
+        let asked = ["query", "permissions_unused", "-p", &from, "-p", &to, "--json"];
+        run(dir.path(), &asked).ended(0).json()["rows"].clone()
+    };
+    for (from, to) in [("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01"), ("2026-03-01", "2026-04-01")] {
+        assert_eq!(unused(from, to), serde_json::json!([]), "from {from}");
+    }
+    for (from, to, last) in [("2026-01-21", "2026-02-01", "2026-01-20"), ("2026-02-11", "2026-03-01", "2026-02-10")] {
+        assert_eq!(unused(from, to)[0][7], format!("{last}T00:00:00.000000Z"), "from {from}");
+    }
+}

@@ -25,13 +25,30 @@ with uses as (
         field,
         operation,
         false as is_read,
-        max(case
-            when last_executed_at < $period_end then greatest(cohort_at, last_executed_at)
-            else cohort_at
-        end) as used_at
+        max(greatest(
+            case when cohort_at < $period_end then cohort_at end,
+            case when executed_at < $period_end then executed_at end,
+            case when last_executed_at < $period_end then last_executed_at end
+        )) as used_at
     from actions
-    where cohort_at < $period_end
     group by workflow, permission_area, system, record_type, field, operation
+    union all
+    -- Of many executions the last before the end may be neither the first nor the last of all.
+    select
+        a.workflow,
+        a.permission_area as area,
+        a.system,
+        a.record_type,
+        a.field,
+        a.operation,
+        false as is_read,
+        max(e.occurred_at) as used_at
+    from actions as a
+    inner join action_events as e on e.action_id = a.action_id
+    where a.attempts > 2
+      and e.event_type = 'action.executed'
+      and e.occurred_at < $period_end
+    group by a.workflow, a.permission_area, a.system, a.record_type, a.field, a.operation
     union all
     select
         workflow,

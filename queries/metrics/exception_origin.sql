@@ -7,7 +7,6 @@
 --           maturity_days  int64      = 30  days that a correction may take
 -- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
 --                                 model_version
---                                 model_version
 --           key          utf8     null for the period, else the value of that attribute
 --           part         utf8     surfaced_by_ai or found_by_human; they add up to the headline
 --           numerator    int64    records of the headline, each in one part

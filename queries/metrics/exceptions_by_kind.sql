@@ -7,7 +7,6 @@
 --           maturity_days  int64      = 30  days that a correction may take
 -- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
 --                                 model_version
---                                 model_version
 --           key          utf8     null for the period, else the value of that attribute
 --           part         utf8     the five kinds, always all of them
 --           numerator    int64    records with an exception of this kind, each once

@@ -5,7 +5,6 @@
 --           period_end     timestamp  half-open
 -- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
 --                                 model_version
---                                 model_version
 --           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    records with an action.proposed, each once
 --           denominator  int64    records reviewed, flagged or not

@@ -7,7 +7,6 @@
 --           maturity_days  int64      = 30  days that a correction may take
 -- returns:  grain        utf8     period, workflow, batch, segment, rule_version, prompt_version or
 --                                 model_version
---                                 model_version
 --           key          utf8     null for the period, else the value of that attribute
 --           numerator    int64    records corrected by a person with no proposal before
 --           denominator  int64    records corrected, or with an action that was right

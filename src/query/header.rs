@@ -143,9 +143,9 @@ impl Window {
 /// What `text` says of a window: `reviews`, or `reviews, 6 months`.
 fn window_of(text: &str) -> (Option<Window>, Option<i64>) {
     let Some((of, length)) = text.split_once(", ") else { return (Window::called(text), None) };
-    match length.strip_suffix(" months").and_then(|months| months.parse().ok()) {
-        Some(months) => (Window::called(of), Some(months)),
-        None => (None, None),
+    match length.strip_suffix(" months").and_then(|months| months.parse::<i64>().ok()) {
+        Some(months) if months > 0 => (Window::called(of), Some(months)),
+        _ => (None, None),
     }
 }
 
@@ -423,6 +423,8 @@ select $period_start, $period_end
             (end.as_str(), "reviews"),
             (BOTH, "reviews, 6 months"),
             (end.as_str(), "reviews, six months"),
+            (end.as_str(), "reviews, 0 months"),
+            (end.as_str(), "reviews, -6 months"),
             (BOTH, "reviews, 6 weeks"),
             (BOTH, "months"),
         ] {

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use futures::{StreamExt, stream};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use super::compose::{Answers, LISTED};
@@ -139,22 +140,26 @@ impl Ask<'_> {
 
     /// The answers to `questions`, in their order.
     async fn answers(&self, questions: &[Question<'_>]) -> Result<Vec<Vec<Row>>> {
-        let mut asked = Vec::with_capacity(questions.len());
-        for (place, question) in questions.iter().enumerate() {
-            asked.push(self.placed(place, question));
-        }
-        let mut asked = stream::iter(asked).buffer_unordered(AT_ONCE);
         let (mut found, mut alone) = (BTreeMap::new(), Vec::new());
-        while let Some((place, answer)) = asked.next().await {
-            match answer {
-                Ok(rows) => drop(found.insert(place, rows)),
-                // Beside another there was too little memory for it.
-                Err(err) if err.kind() == ErrorKind::Limit => alone.push(place),
-                Err(err) => return Err(err),
+        let (mut waiting, mut running) = (questions.iter().enumerate(), FuturesUnordered::new());
+        loop {
+            while running.len() < AT_ONCE && alone.is_empty() {
+                let Some((place, question)) = waiting.next() else { break };
+                running.push(self.placed(place, question));
             }
-        }
-        for place in alone {
-            found.insert(place, self.answer(&questions[place]).await?);
+            match running.next().await {
+                Some((place, Ok(rows))) => drop(found.insert(place, rows)),
+                // Beside another it had too little memory or time. No other begins before it was asked alone: where that
+                // does not suffice either, the page fails at once and not after all its questions.
+                Some((place, Err(err))) if err.kind() == ErrorKind::Limit => alone.push(place),
+                Some((_, Err(err))) => return Err(err),
+                None if alone.is_empty() => break,
+                None => {
+                    for place in alone.drain(..) {
+                        found.insert(place, self.answer(&questions[place]).await?);
+                    }
+                }
+            }
         }
         Ok(found.into_values().collect())
     }
