@@ -10,9 +10,7 @@ use crate::error::{Error, Result};
 use crate::incident::guardrail::{self, Guardrail, Replay, Stopped};
 use crate::incident::record;
 use crate::incident::{self, register};
-use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::report::files::sha256;
 use crate::report::format;
 use crate::store::Store;
 
@@ -56,10 +54,9 @@ async fn judge(global: &Global, store: &Store, args: &IncidentGuardrailArgs) -> 
 }
 
 async fn by_policy(global: &Global, store: &Store, file: &Path) -> Result<(Engine, Guardrail)> {
-    let (document, policy) = policy::read(file)?;
-    let catalogue = Catalogue::shipped()?.judging_by(&policy.version, &document)?;
-    let engine = judging_session(global, store, &catalogue).await?;
-    Ok((engine, Guardrail::Policy { version: policy.version, sha256: sha256(&document) }))
+    let (document, _) = policy::read(file)?;
+    let (guardrail, catalogue) = guardrail::judging(&document)?;
+    Ok((judging_session(global, store, &catalogue).await?, guardrail))
 }
 
 /// Says what is stopped, the bad actions first.

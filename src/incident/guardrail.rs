@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, BooleanArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::Scoped;
 use super::comparison::{
@@ -22,11 +23,15 @@ use super::comparison::{
 };
 use super::failed_controls::{column, violations};
 use super::record::instant;
+use super::rules::check_rules;
 use crate::analysis::wilson::wilson;
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
+use crate::ledger::hash::hex;
+use crate::policy::Policy;
 use crate::query::answer::Limits;
 use crate::query::blast::{Matching, Selector};
+use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
 use crate::query::objects::{count, rows};
 
@@ -58,6 +63,18 @@ pub enum Guardrail {
         /// SHA-256 of its text.
         sha256: String,
     },
+}
+
+/// The policy whose text is `document`, and the queries of a session that judges everything by it.
+///
+/// # Errors
+/// Invalid when it is no policy, or one of its rules names a metric that cannot be held against a limit.
+pub fn judging(document: &str) -> Result<(Guardrail, Catalogue)> {
+    let policy = Policy::parse(document)?;
+    check_rules(&policy)?;
+    let catalogue = Catalogue::shipped()?.judging_by(&policy.version, document)?;
+    let sha256 = hex(&Sha256::digest(document.as_bytes()));
+    Ok((Guardrail::Policy { version: policy.version, sha256 }, catalogue))
 }
 
 /// Actions of a kind, and how many of them are stopped.
@@ -400,6 +417,15 @@ mod tests {
         assert_eq!(by(action("a", "w", ["known", "known"])), [STOPPING[0], STOPPING[2]]);
         assert_eq!(by(action("b", "w", ["known", "rogue"])), [STOPPING[2], BY_AGENT]);
         assert!(by(action("c", "other", ["rogue", "rogue"])).is_empty());
+    }
+
+    #[test]
+    fn a_policy_judges_by_its_text_and_is_known_by_the_hash_of_it() {
+        let (guardrail, catalogue) = judging("version = \"p-1\"\n").unwrap();
+        let sha256 = "86add083aa949d358564dad7a375f70c839595c5c1a099a1f50c96386aa3f256".to_owned();
+        assert_eq!(guardrail, Guardrail::Policy { version: "p-1".to_owned(), sha256 });
+        assert!(catalogue.get("policies").unwrap().text.contains("'p-1' as version"));
+        assert!(judging("version = 7").is_err());
     }
 
     #[test]

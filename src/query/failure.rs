@@ -6,10 +6,11 @@
 use datafusion::common::DataFusionError;
 
 use crate::error::{Error, ErrorKind};
-use crate::limits::QUERY_MEMORY_BYTES;
 
 /// Longest text of DataFusion's that is repeated; beyond it stands a plan, not a reason.
 const MESSAGE_BYTES: usize = 600;
+/// What is said where memory does not suffice.
+const NO_MEMORY: &str = "the query needs more memory than it may use";
 /// What DataFusion says where temporary files reached their bound, in errors of several classes.
 const NO_ROOM: &str = "used disk space during the spilling";
 /// What stands in an error about an instant that a number of nanoseconds cannot hold.
@@ -98,12 +99,18 @@ pub fn syntax(cause: &DataFusionError) -> String {
 }
 
 /// The bound that was met, by what DataFusion says of it.
-pub(super) fn exhausted(text: &str) -> Error {
+fn exhausted(text: &str) -> Error {
     if text.contains("disk") || text.contains("temporary") {
         return Error::limit("the query needs more temporary files than allowed; ask for less");
     }
-    let mib = QUERY_MEMORY_BYTES / (1024 * 1024);
-    Error::limit(format!("the query needs more memory than it may use (all queries: {mib} MiB); ask for less"))
+    // The pool of queries says how much there is; an operator that counts by itself does not.
+    let said = text.find(NO_MEMORY).map(|at| &text[at..]);
+    Error::limit(said.map_or_else(|| format!("{NO_MEMORY}; ask for less"), str::to_owned))
+}
+
+/// What is said where the memory of all queries, so many bytes, does not suffice.
+pub(super) fn no_memory(bytes: usize) -> String {
+    format!("{NO_MEMORY} (all queries: {} MiB); ask for less", bytes / (1024 * 1024))
 }
 
 /// The message without the names of error classes before it and without a backtrace.

@@ -6,7 +6,7 @@
 //! was taken in is written also when who sent it has left, and when the server ends. Counts of what was received are
 //! themselves stated, every few seconds and at the end.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use crate::event::{Column, Draft};
 use crate::ingest::counts::Tally;
 use crate::ingest::decode::Incoming;
 use crate::ingest::group::Group;
-use crate::ingest::writer::{Acknowledged, Writer, statement};
+use crate::ingest::writer::{Acknowledged, Outcome, Writer, statement};
 use crate::limits::{
     APPEND_GROUP_BYTES, APPEND_QUEUE_BYTES, APPEND_QUEUE_ENTRIES, BATCH_EVENTS, COUNTS_SECONDS, FOLD_OBJECTS,
     SERVER_FOLD_BYTES, SERVER_UNFOLDED_BYTES,
@@ -71,6 +71,8 @@ pub(super) struct Shared {
     unfolded: (AtomicUsize, AtomicUsize),
     /// and the bytes that it folds.
     folding: AtomicUsize,
+    /// Events of the ledger up to and with the last one that was put here.
+    end: AtomicI64,
     /// The journal was folded: the writer looks again where it ends.
     is_folded: AtomicBool,
     /// Wakes the upkeep when a fold is due.
@@ -202,8 +204,15 @@ impl Shared {
         unfolded > SERVER_UNFOLDED_BYTES
     }
 
-    /// Takes note that so many bytes were put.
-    pub(super) fn appended(&self, bytes: usize) {
+    /// Events of the ledger up to and with the last one that was put here: a table with as many holds all of them.
+    pub(super) fn end(&self) -> i64 {
+        self.end.load(Ordering::Acquire)
+    }
+
+    /// Takes note that so many bytes were put, the last of them before the place `end`.
+    pub(super) fn appended(&self, bytes: usize, end: i64) {
+        // Before the bytes: what a fold counts as its own is never behind the end that it sees.
+        self.end.fetch_max(end, Ordering::AcqRel);
         let bytes = self.unfolded.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
         let objects = self.unfolded.1.fetch_add(1, Ordering::Relaxed) + 1;
         if bytes >= SERVER_FOLD_BYTES || objects >= FOLD_OBJECTS {
@@ -299,7 +308,12 @@ impl Work {
         let written = write(writer, batches, &drafts).await;
         self.done(count, bytes);
         match written {
-            Ok((parts, first_seq)) => self.tell(parts, senders, (first_seq, stating)),
+            Ok((parts, first_seq)) => {
+                let stated = first_seq.map(|first| first + drafts.len() as i64);
+                let end = parts.iter().filter_map(|part| end_of(&part.outcomes)).chain(stated).max();
+                self.shared.appended(parts.iter().map(|part| part.bytes).sum(), end.unwrap_or(0));
+                self.tell(parts, senders, (first_seq, stating));
+            }
             Err(e) => {
                 self.metrics.append_failed();
                 // What it knows of the journal may be what was wrong.
@@ -352,7 +366,6 @@ impl Work {
         senders: Vec<oneshot::Sender<Result<Acknowledged>>>,
         (first_seq, stating): (Option<i64>, Stating),
     ) {
-        self.shared.appended(parts.iter().map(|part| part.bytes).sum());
         for (part, reply) in parts.into_iter().zip(senders) {
             self.metrics.received(part.tally.total());
             self.unstated.merge(part.tally.clone());
@@ -365,6 +378,15 @@ impl Work {
             seq += count as i64;
         }
     }
+}
+
+/// Events of the ledger up to and with the last one that was stored; none where nothing was.
+pub(super) fn end_of(outcomes: &[Outcome]) -> Option<i64> {
+    let ends = outcomes.iter().filter_map(|outcome| match outcome {
+        Outcome::Accepted { seq, .. } => Some(seq + 1),
+        Outcome::Duplicate | Outcome::Conflict => None,
+    });
+    ends.max()
 }
 
 /// One group through the writer: what became of each batch, and the place of the first statement.
@@ -394,7 +416,7 @@ fn nothing() -> Error {
 fn again(err: &Error) -> Error {
     let kind = match err.kind() {
         // Of this request nothing was wrong.
-        ErrorKind::Conflict | ErrorKind::NotFound => ErrorKind::Unavailable,
+        ErrorKind::Conflict | ErrorKind::NotFound | ErrorKind::Denied => ErrorKind::Unavailable,
         kind => kind,
     };
     Error::new(kind, err.to_string())
@@ -405,7 +427,6 @@ mod tests {
     use super::*;
     use crate::event::Rows;
     use crate::ingest::decode::JsonDecoder;
-    use crate::ingest::writer::Outcome;
     use crate::store::object::Location;
 
     const NOW: i64 = 1_775_000_000_000_000;
@@ -443,7 +464,7 @@ mod tests {
         seqs.sort_unstable();
         assert_eq!(seqs, (0..72).collect::<Vec<_>>());
         assert!(store.journal().list(0).await.unwrap().len() <= 4);
-        assert_eq!(appender.waiting(), 0);
+        assert_eq!((appender.waiting(), appender.shared().end()), (0, 72));
         assert!(matches!(appender.append(event(7)).await.unwrap().outcomes.as_slice(), [Outcome::Duplicate]));
         appender.close().await;
         assert!(!appender.is_alive());
@@ -486,7 +507,7 @@ mod tests {
         let store = store().await;
         let appender = Appender::start(&store, Arc::default());
         appender.append(event(1)).await.unwrap();
-        appender.shared().appended(SERVER_UNFOLDED_BYTES);
+        appender.shared().appended(SERVER_UNFOLDED_BYTES, 0);
         let state = || appender.state(vec![appender.statement("evidence.queried")]);
         for folds in [false, true] {
             if folds {

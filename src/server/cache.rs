@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::lock;
 use super::metrics::Metrics;
+use super::problem;
 use crate::clock::{Clock, Micros, SECOND};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{PAGE_CACHE_BYTES, PAGE_WORKS};
@@ -228,7 +229,7 @@ impl Pages {
             }
             Err(e) => {
                 if let Some(work) = &mut entry.work {
-                    work.failure = Some((e.kind(), e.to_string()));
+                    work.failure = Some((problem::kind(&e), e.to_string()));
                 }
             }
         }
@@ -355,6 +356,9 @@ mod tests {
         let err = pages.look("a".to_owned(), 1, LONG, failing).await.unwrap_err();
         assert_eq!((err.kind(), err.message()), (ErrorKind::Unavailable, "the disk is away"));
         assert_eq!(text(pages.look("a".to_owned(), 1, LONG, rendered("page")).await.unwrap()), "page");
+        let lost = async { Err(Error::not_found("cannot read x").because(std::io::Error::other("gone"))) };
+        let err = pages.look("c".to_owned(), 1, LONG, lost).await.unwrap_err();
+        assert_eq!(err.kind(), ErrorKind::Unavailable, "the store lacks it, not who asks");
         let err = pages.look("b".to_owned(), 1, LONG, dying()).await.unwrap_err();
         assert_eq!(err.kind(), ErrorKind::Internal);
     }

@@ -2,7 +2,9 @@
 //!
 //! In: an error of this crate. Out: a response with the status that tells the caller what to do. Invariants: what a
 //! defect says of the inside stays inside, it goes to the log under the number of the request, and so does where the store
-//! lies; whoever may try again is told when. The page for people is made by the guard, which knows whom the route answers.
+//! lies; whoever may try again is told when; what the store lacks or refuses to this server never passes for something
+//! that there is not, or that the caller may not. The page for people is made by the guard, which knows whom the route
+//! answers.
 
 use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use axum::http::{StatusCode, header};
@@ -73,7 +75,7 @@ impl IntoResponse for Problem {
 
 /// The status of an error, and after how many seconds to try again.
 fn status(err: &Error) -> (StatusCode, Option<u32>) {
-    match err.kind() {
+    match kind(err) {
         ErrorKind::Invalid => (invalid(err), None),
         ErrorKind::NotFound => (StatusCode::NOT_FOUND, None),
         ErrorKind::Denied => (StatusCode::FORBIDDEN, None),
@@ -83,6 +85,26 @@ fn status(err: &Error) -> (StatusCode, Option<u32>) {
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, Some(UNAVAILABLE_SECONDS)),
         ErrorKind::Damaged | ErrorKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, None),
     }
+}
+
+/// What `err` is to the caller: what the store lacks or refuses is no fault of his, and may be there later.
+pub(super) fn kind(err: &Error) -> ErrorKind {
+    match err.kind() {
+        ErrorKind::NotFound | ErrorKind::Denied if is_of_the_store(err) => ErrorKind::Unavailable,
+        kind => kind,
+    }
+}
+
+/// Whether `err` came about because the store lacks an object that it should have, or does not give it to this server.
+fn is_of_the_store(err: &Error) -> bool {
+    let mut cause = std::error::Error::source(err);
+    while let Some(found) = cause {
+        if found.is::<object_store::Error>() || found.is::<std::io::Error>() {
+            return true;
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// The status of a request that is wrong.
@@ -182,6 +204,25 @@ mod tests {
         }
         let busy = Problem(Error::limit("the queue is full").because(Busy)).into_response();
         assert_eq!((busy.status().as_u16(), &busy.headers()[RETRY_AFTER]), (429, &HeaderValue::from(1u32)));
+    }
+
+    #[test]
+    fn what_the_store_lacks_or_refuses_is_no_fault_of_who_asks() {
+        let lost = || object_store::Error::NotFound { path: "x".to_owned(), source: "gone".into() };
+        let refused =
+            object_store::Error::PermissionDenied { path: "x".to_owned(), source: std::io::Error::other("no").into() };
+        let told = |err: Error| Problem(err).into_response();
+        for err in [
+            Error::not_found("cannot read x").because(lost()),
+            Error::not_found("cannot read x").because(Error::unavailable("cannot read y").because(lost())),
+            Error::not_found("cannot read the key x").because(std::io::Error::other("no such file")),
+            Error::new(ErrorKind::Denied, "cannot read x").because(refused),
+        ] {
+            let words = err.to_string();
+            let response = told(err);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{words}");
+            assert!(response.headers().contains_key(RETRY_AFTER), "{words}");
+        }
     }
 
     #[test]

@@ -157,11 +157,6 @@ impl App {
         &self.0.setup.otlp
     }
 
-    /// The machine that runs queries.
-    pub fn query_runtime(&self) -> &Arc<QueryRuntime> {
-        &self.0.runtime
-    }
-
     pub(super) fn setup(&self) -> &Setup {
         &self.0.setup
     }
@@ -347,20 +342,7 @@ impl Tenant {
     /// # Errors
     /// Invalid or NotFound for a point that the ledger does not have; when the store cannot be read.
     pub async fn engine_at(&self, as_of: &str) -> Result<Arc<Engine>> {
-        let asked: AsOfText = as_of.parse()?;
-        let now = self.store.clock().now();
-        let size = match asked {
-            AsOfText::Head => return self.engine().await,
-            AsOfText::At(at) if at > now => {
-                return Err(Error::invalid(
-                    "`as_of` lies in the future: what will be known then cannot be told now; give an earlier instant",
-                ));
-            }
-            AsOfText::Version(version) => Some(self.store.size_at_version(version).await?),
-            AsOfText::At(_) | AsOfText::Size(_) => None,
-        };
-        let snapshot = self.snapshot().await?;
-        let point = resolve(&self.runtime, &snapshot, asked, now, size).await?;
+        let (snapshot, point) = self.point(as_of.parse()?).await?;
         let is_it = |engine: &&Arc<Engine>| engine.as_of() == point && engine.version() == snapshot.version;
         if let Some(engine) = lock(&self.past).iter().find(is_it) {
             self.metrics.session_hit();
@@ -372,6 +354,35 @@ impl Tenant {
         past.push_front(engine.clone());
         past.truncate(SERVER_PAST_SESSIONS);
         Ok(engine)
+    }
+
+    /// A session with the views of `catalogue`, for many questions and nobody else: as of `as_of`, or of all that is
+    /// acknowledged by now.
+    ///
+    /// # Errors
+    /// As [`engine_at`](Self::engine_at).
+    pub async fn judging(&self, catalogue: &Catalogue, as_of: Option<&str>) -> Result<Engine> {
+        let asked: AsOfText = as_of.map_or(Ok(AsOfText::Head), str::parse)?;
+        let (snapshot, point) = self.point(asked).await?;
+        Engine::open(&self.runtime, &snapshot, point, (catalogue, Keeping::Costly)).await
+    }
+
+    /// The point that `asked` means, and a look at the store that has it.
+    async fn point(&self, asked: AsOfText) -> Result<(Arc<Snapshot>, AsOf)> {
+        let size = match asked {
+            AsOfText::At(at) if at > self.store.clock().now() => {
+                return Err(Error::invalid(
+                    "`as_of` lies in the future: what will be known then cannot be told now; give an earlier instant",
+                ));
+            }
+            AsOfText::Version(version) => Some(self.store.size_at_version(version).await?),
+            AsOfText::Head | AsOfText::At(_) | AsOfText::Size(_) => None,
+        };
+        let snapshot = self.snapshot().await?;
+        // Later than what the look has, or its newest events would lie in the future.
+        let now = self.store.clock().now();
+        let point = resolve(&self.runtime, &snapshot, asked, now, size).await?;
+        Ok((snapshot, point))
     }
 
     /// Size of the ledger without trailing `evidence.queried` events: what kept pages are about.
@@ -495,7 +506,13 @@ mod tests {
         assert_eq!(count(&ask(&engine, "select count(*) as n from evidence").await.unwrap()[0], "n"), Some(2));
         assert!(Arc::ptr_eq(&engine, &tenant.engine_at("2").await.unwrap()));
         assert!(tenant.engine_at("4").await.is_err());
-        assert!(tenant.engine_at(&crate::clock::rfc3339(NOW + 1)).await.is_err());
+        let judging = tenant.judging(Catalogue::shipped().unwrap(), Some("2")).await.unwrap();
+        assert_eq!(judging.as_of(), engine.as_of());
+        let judging = tenant.judging(Catalogue::shipped().unwrap(), None).await.unwrap();
+        assert_eq!(judging.as_of().size, 3);
+        let future = crate::clock::rfc3339(NOW + 1);
+        assert!(tenant.engine_at(&future).await.is_err());
+        assert!(tenant.judging(Catalogue::shipped().unwrap(), Some(&future)).await.is_err());
     }
 
     #[tokio::test]

@@ -17,12 +17,12 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use super::Store;
 use super::durable::sweep_staging;
 use super::log::HeldTiles;
-use super::object::{self, is_of_the_store, object_error};
+use super::object::{self, is_gone, is_of_the_store, object_error};
 use super::parquet::{self, Effort, RowsWith};
 use super::paths::Paths;
 use super::snapshot::DataFile;
 use super::table::{Replacement, TableState};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::event::columns::SEALED;
 use crate::event::erase::{erase_rows, is_sealed};
 use crate::event::{Column, Rows, leaves};
@@ -217,7 +217,7 @@ impl Store {
         for meta in self.data_files().await?.into_iter().filter(|meta| !named.contains(&meta.location)) {
             let is_to_go = match self.rows_of_subject(&unnamed(&meta), subject).await {
                 Ok(batches) => count_to_erase(&batches, (subject, before))? > 0,
-                Err(e) if e.kind() == ErrorKind::NotFound => false,
+                Err(e) if is_gone(&e) => false,
                 Err(e) if is_of_the_store(&e) => return Err(e),
                 // Cut off: what it holds cannot be told, and puts that are under way show nothing of themselves.
                 Err(_) => true,

@@ -160,14 +160,24 @@ pub(super) async fn delete(objects: &Arc<dyn ObjectStore>, path: &Path) -> Resul
 
 /// Whether the store failed, so that nothing is known of the evidence.
 pub(super) fn is_of_the_store(err: &Error) -> bool {
+    said(err).is_some_and(|e| !matches!(e, object_store::Error::NotFound { .. }))
+}
+
+/// Whether an object was not there.
+pub(super) fn is_gone(err: &Error) -> bool {
+    said(err).is_some_and(|e| matches!(e, object_store::Error::NotFound { .. }))
+}
+
+/// What the object store said, where that is why `err` came about.
+fn said(err: &Error) -> Option<&object_store::Error> {
     let mut cause = std::error::Error::source(err);
     while let Some(e) = cause {
-        if let Some(e) = e.downcast_ref::<object_store::Error>() {
-            return !matches!(e, object_store::Error::NotFound { .. });
+        if let Some(e) = e.downcast_ref() {
+            return Some(e);
         }
         cause = e.source();
     }
-    false
+    None
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnPath;
 
 use super::snapshot::DataFile;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::event::Column;
 use crate::event::batch::null_column;
 use crate::event::columns::{COLUMNS, Kind, stored_schema};
@@ -254,12 +254,16 @@ pub async fn matching(objects: &Arc<dyn ObjectStore>, file: &DataFile, filter: &
 }
 
 fn unreadable(path: Path) -> impl Fn(ParquetError) -> Error + Send + 'static {
-    move |e| match missing(&e) {
-        true => Error::new(
-            ErrorKind::NotFound,
-            format!("data file {path} is gone: it was replaced by a compaction or deleted"),
-        ),
-        false => Error::unavailable(format!("cannot read data file {path}")).because(e),
+    move |e| {
+        // Not as something that there is not: of its events it is known that they were there.
+        let words = match missing(&e) {
+            true => format!(
+                "data file {path} is gone; ask again, it may have been replaced meanwhile; where it stays gone, \
+                 evidence is missing, and `probity verify store` tells what"
+            ),
+            false => format!("cannot read data file {path}"),
+        };
+        Error::unavailable(words).because(e)
     }
 }
 

@@ -1,6 +1,8 @@
-//! The life of the process: killed or asked to end under load, it keeps what it acknowledged.
+//! The life of the process: killed or asked to end under load, it keeps what it acknowledged; and what is lost below it is
+//! said to be lost.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
@@ -145,4 +147,42 @@ fn a_second_server_over_the_same_store_sees_what_the_first_acknowledged() {
         let rows = other.rows(reader, "select count(*) as n from events where source = 'test'");
         assert_eq!(rows[0][0], (round + 1) * 10);
     }
+}
+
+/// Deletes the data files below `folder`; gives how many there were.
+fn delete_data_files(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let deleted = entries.map(|path| match path.extension() {
+        _ if path.is_dir() && !path.ends_with("_delta_log") => delete_data_files(&path),
+        Some(ending) if ending == "parquet" => {
+            std::fs::remove_file(&path).unwrap();
+            1
+        }
+        _ => 0,
+    });
+    deleted.sum()
+}
+
+/// An event whose data file somebody had deleted was answered with 404, as if nobody had ever sent it.
+#[test]
+fn evidence_that_is_lost_is_not_told_of_as_evidence_that_never_was() {
+    let world = World::small(5, &[]);
+    world.run(&["maintain"]).ended(0);
+    let analyst = world.token("analyst");
+    let of_event = ["/v1/events/0", "/v1/records/crm/lead/r0", "/v1/actions/a0"];
+    for target in of_event {
+        world.served.get(analyst, target).is(200);
+    }
+    let data = world.dir().join("probity-data/tenants/default");
+    assert!(delete_data_files(&data.join("events")) > 0);
+    for target in of_event {
+        let answer = world.served.get(analyst, target).is(503);
+        assert!(!answer.header("retry-after").is_empty(), "{target}");
+        let told = answer.text();
+        assert!(told.contains("probity verify store"), "{target}: {told}");
+        assert!(!told.contains(world.dir().to_str().unwrap()), "{target}: {told}");
+    }
+    // What never was is told as before.
+    world.served.get(analyst, "/v1/events/1000000").is(404);
+    world.served.assert_lives("a data file is lost");
 }

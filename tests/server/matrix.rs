@@ -22,7 +22,8 @@ const MAY: [(&str, &[May]); 6] = [
 /// What is open to everybody, and holds no evidence.
 const OPEN: [&str; 6] = ["/healthz", "/readyz", "/login", "/logout", "/assets/", "/openapi.json"];
 /// Questions of readers that need a body.
-const POSTS_OF_READERS: [&str; 3] = ["/v1/query", "/v1/incidents/scope", "/v1/incidents/reconcile"];
+const POSTS_OF_READERS: [&str; 4] =
+    ["/v1/query", "/v1/incidents/scope", "/v1/incidents/guardrail", "/v1/incidents/reconcile"];
 
 /// What the plan of a review says who may do it.
 const PERSONAL: [&str; 4] = ["/decide", "/items", "/marks", "/desk"];

@@ -34,6 +34,45 @@ fn a_policy_is_replayed_as_the_command_does() {
     }
 }
 
+#[test]
+fn what_a_selector_picks_is_replayed_as_the_command_does() {
+    let world = World::full();
+    let text = std::fs::read_to_string(world.dir().join("p.toml")).unwrap();
+    let size = world.rows("select max(seq) + 1 from events")[0][0].to_string();
+    let picked = ["incident", "guardrail", "--where", "rule_version = 'r7'", "--as-of", &size, "--json"];
+    let parts = ["selector", "size", "period_start", "direct", "derived", "others", "is_complete", "missed", "hit"];
+    let target = format!("/v1/incidents/guardrail?as_of={size}");
+    let ask = |role: &str, document: Value| world.served.post(world.token(role), &target, &document);
+    for (option, value, document) in [
+        ("--rule", "record_id like '%1'", json!({"rule": "record_id like '%1'"})),
+        ("--policy", "p.toml", json!({"policy": text})),
+    ] {
+        let told = world.run(&[&picked[..], &[option, value]].concat()).json();
+        let mut sent = document;
+        sent["selector"] = json!({"where": "rule_version = 'r7'"});
+        let found = ask("analyst", sent.clone()).is(200).json();
+        assert_same(&found, &told, &parts);
+        let of_command = |name: &str| found[name] == told[name];
+        assert!(of_command("rule") && of_command("policy") && of_command("by_control"), "{found}: {told}");
+        assert!(found.get("incident_id").is_none() && found.get("seq").is_none(), "{found}");
+        // A policy is judged by what is sealed as well, and its findings say nothing of it.
+        let withheld = ask("auditor", sent).is(200).json();
+        assert_same(&withheld, &told, &["direct", "derived", "others", "by_control", "is_complete"]);
+        let read =
+            world.rows("select extra from events where event_type = 'evidence.queried' order by seq desc limit 1");
+        let read = read[0][0].as_str().unwrap();
+        assert!(read.contains("/v1/incidents/guardrail") && read.contains("rule_version = 'r7'"), "{read}");
+    }
+    for bad in
+        [json!({"rule": "true"}), json!({"selector": {"where": "true"}}), json!({"selector": {}, "rule": "true"})]
+    {
+        ask("analyst", bad).is(400);
+    }
+    let stated = json!({"rule": "true", "is_stated": true});
+    let target = format!("/v1/incidents/{}/guardrail?as_of={size}", world.incident);
+    world.served.post(world.token("responder"), &target, &stated).is(400);
+}
+
 const HISTORY: &str = "Id,LeadId,CreatedById,CreatedDate,Field,OldValue,NewValue\n\
                        h1,L1,bot,2026-01-05T09:00:02.000+0000,Status,Open,Working\n\
                        h2,L2,bot,2026-01-05T09:30:00.000+0000,Status,Open,Closed\n";

@@ -108,6 +108,11 @@ fn an_auditor_without_the_grant_finds_no_sealed_value_by_any_question() {
     // A condition over values that are not seen would tell what they are by what it picks.
     for (target, document) in [
         ("/v1/incidents/scope", json!({"where": "new_value like 'wrong%'"})),
+        (
+            "/v1/incidents/guardrail",
+            json!({"selector": {"where": "rule_version = 'r7'"}, "rule": "new_value like 'wrong%'"}),
+        ),
+        ("/v1/incidents/guardrail", json!({"selector": {"where": "new_value like 'wrong%'"}, "rule": "true"})),
         ("/v1/packs", json!({"query": "select seq from events where old_value = 'x'"})),
         ("/v1/query", json!({"query": "select * from blast_radius('new_value like ''wrong%''')"})),
     ] {

@@ -21,7 +21,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::received::media_type;
+use super::received::{media_type, on_thread};
 use crate::clock::rfc3339;
 use crate::error::{Error, Result};
 use crate::server::cache::{Progress, Rendered};
@@ -202,7 +202,7 @@ impl Params {
 #[derive(Debug)]
 pub struct Sent<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for Sent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> std::result::Result<Self, Problem> {
@@ -213,7 +213,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Sent<T> {
         }
         let words = "the body has more bytes than this takes; /openapi.json says how many it may have";
         let body = Bytes::from_request(request, app).await.map_err(|e| unread(&e, words))?;
-        Ok(Self(read_body(&media_type, &body)?))
+        Ok(Self(on_thread(body.len(), move || read_body(&media_type, &body)).await?))
     }
 }
 

@@ -16,7 +16,7 @@ use super::asking::{Asked, JSON, Named, document, wanted};
 use super::cloud;
 use super::ledger::{check_signing, cover};
 use super::received::{
-    CLOUDEVENT, REQUEST, Received, Shown, TAKEN, check, decoded, mapped, shape, shipped_mapping, take,
+    CLOUDEVENT, REQUEST, Received, Shown, TAKEN, check, decoded, mapped, on_thread, shape, shipped_mapping, take,
 };
 use crate::access::role::May;
 use crate::error::{Error, Result};
@@ -157,10 +157,7 @@ async fn post(caller: Caller, headers: HeaderMap, asked: Asked, received: Receiv
         check_signing(store).await?;
     }
     let received = match cloud::is_binary(&headers, &received.media_type) {
-        true => Received {
-            bytes: cloud::structured(&headers, &received.media_type, &received.bytes)?,
-            media_type: CLOUDEVENT.to_owned(),
-        },
+        true => structured(headers, received).await?,
         false => received,
     };
     let incoming = incoming(&caller, received, asked.text("map")).await?;
@@ -178,6 +175,12 @@ async fn post(caller: Caller, headers: HeaderMap, asked: Asked, received: Receiv
         told["receipts"] = receipts;
     }
     Ok((status, document(&told)).into_response())
+}
+
+/// A CloudEvent in binary form as the one document that it stands for.
+async fn structured(headers: HeaderMap, Received { media_type, bytes }: Received) -> Result<Received> {
+    let document = on_thread(bytes.len(), move || cloud::structured(&headers, &media_type, &bytes)).await?;
+    Ok(Received { media_type: CLOUDEVENT.to_owned(), bytes: document })
 }
 
 /// The receipts for what was stored now.
@@ -262,7 +265,40 @@ async fn proof(caller: &Caller, seq: u64) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+    use futures::FutureExt;
+    use tokio::runtime::Builder;
+
     use super::*;
+
+    fn in_binary_form(length: usize) -> (HeaderMap, Received) {
+        let headers = [("ce-specversion", "1.0"), ("ce-id", "1")];
+        let headers = headers.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let data = format!("\"{}\"", "x".repeat(length));
+        (headers.into_iter().collect(), Received { media_type: JSON.to_owned(), bytes: data.into() })
+    }
+
+    /// A large one held up every other request of its thread while it was parsed.
+    #[test]
+    fn only_a_small_event_in_binary_form_is_read_where_it_arrived() {
+        let runtime = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let (free, held) = std::sync::mpsc::channel::<()>();
+            // While this thread is taken, nothing that goes to another one is read.
+            let _taken = tokio::task::spawn_blocking(move || held.recv());
+            for (length, is_read) in [(10, true), (1_000_000, false)] {
+                let (headers, received) = in_binary_form(length);
+                let reading = Box::pin(structured(headers, received)).now_or_never();
+                assert_eq!(reading.is_some(), is_read, "{length}");
+            }
+            drop(free);
+            let (headers, received) = in_binary_form(1_000_000);
+            let Received { media_type, bytes } = structured(headers, received).await.unwrap();
+            let document: Value = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!((media_type.as_str(), &document["id"]), (CLOUDEVENT, &json!("1")));
+            assert_eq!(document["data"].as_str().map(str::len), Some(1_000_000));
+        });
+    }
 
     #[test]
     fn the_status_sums_up_what_became_of_the_records() {

@@ -23,6 +23,7 @@ use super::asking::{
     Asked, CSV, HTML, JSON, NDJSON, Named, Params, Sent, created, document, file, form, kept, working,
 };
 use super::bundle::{Bundle, long, reads, reporting, sight, whole};
+use super::received::on_thread;
 use crate::access::role::May;
 use crate::blast::Plan;
 use crate::clock::{Micros, SECOND};
@@ -50,6 +51,7 @@ const REPORT: &str = "/v1/incidents/{id}/report";
 const AD_HOC: &str = "/v1/incidents/scope";
 const CHECK: &str = "/v1/incidents/plan/check";
 const GUARDRAIL: &str = "/v1/incidents/{id}/guardrail";
+const REPLAY: &str = "/v1/incidents/guardrail";
 const RECONCILE: &str = "/v1/incidents/reconcile";
 
 /// An account is kept so long at most although nothing happens: its clocks go on.
@@ -71,6 +73,7 @@ pub fn routes() -> Vec<Route> {
         Route::post(SCOPE, Some(May::Respond), freeze).about(about::FREEZE),
         Route::get(PLAN, Some(May::Read), plan).about(about::PLAN),
         Route::post(GUARDRAIL, Some(May::Respond), guardrail::replayed).about(about::GUARDRAIL),
+        Route::post(REPLAY, Some(May::Read), guardrail::picked).about(about::REPLAY),
         Route::post(RECONCILE, Some(May::Read), reconcile::reconciled)
             .body_limit(EVENTS_BODY_BYTES)
             .about(about::RECONCILE),
@@ -309,8 +312,13 @@ fn plan_document(scoped: &Scoped, plan: &Plan) -> Result<Value> {
 
 async fn check(State(app): State<App>, caller: Caller, asked: Asked, Sent(sent): Sent<Box<RawValue>>) -> Reply {
     let params = asked.only(&["as_of"])?;
-    let written = Written::parse(sent.get())?;
-    let selector = written.selector()?;
+    let bytes = sent.get().len();
+    let read = on_thread(bytes, move || {
+        let written = Written::parse(sent.get())?;
+        let selector = written.selector()?;
+        Ok((written, selector))
+    });
+    let (written, selector) = read.await?;
     let _place = place(&app).await?;
     let engine = whole(&caller, params.text("as_of")).await?;
     reads(&caller, CHECK, json!({"params": params.0, "selector": record::selector_as_json(&selector)})).await?;

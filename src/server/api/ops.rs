@@ -59,14 +59,15 @@ async fn healthz() -> &'static str {
 }
 
 async fn readyz(State(app): State<App>) -> Reply {
-    let tenant = app.tenant(&app.setup().tenant).await?;
+    // Why it cannot be read is told to the log of the upkeep, not to everybody.
+    let unread = || Error::unavailable("the store cannot be read now");
+    let tenant = app.tenant(&app.setup().tenant).await.map_err(|_| unread())?;
     if !tenant.appender().is_alive() {
         return Err(Error::unavailable("the writer has ended; restart the server").into());
     }
-    // Why it cannot be read is told to the log of the upkeep, not to everybody.
     match timeout(READY, tenant.snapshot()).await {
         Ok(Ok(_)) => Ok(axum::Json(json!({"ready": true})).into_response()),
-        _ => Err(Error::unavailable("the store cannot be read now").into()),
+        _ => Err(unread().into()),
     }
 }
 

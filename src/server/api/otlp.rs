@@ -29,9 +29,10 @@ use crate::ingest::decode::Incoming;
 use crate::ingest::spool::Shape;
 use crate::limits::{EVENTS_BODY_BYTES, RECORD_BYTES, SPANS_BYTES};
 use crate::server::caller::Caller;
-use crate::server::problem::{Problem, Reply, Told};
+use crate::server::problem::{Problem, Reply, Told, within};
 use crate::server::route::{About, Answer, Body, Param, Place, Route};
 use crate::server::state::App;
+use crate::store::object::Location;
 
 const PROTOBUF: &str = "application/x-protobuf";
 /// How refusals name the spans of an export.
@@ -118,7 +119,7 @@ async fn traces(
     };
     Ok(match taken {
         Ok(taken) => told(form, &taken),
-        Err(problem) => failed(form, problem.into_response()),
+        Err(problem) => failed(form, problem, &app.setup().location),
     })
 }
 
@@ -259,8 +260,10 @@ fn told(form: Form, taken: &Taken) -> Response {
     }
 }
 
-/// What went wrong, as the protocol says it: status and headers of the problem, a `google.rpc.Status` as the body.
-fn failed(form: Form, problem: Response) -> Response {
+/// What went wrong, as the protocol says it: status and headers of the problem, a `google.rpc.Status` as the body, which
+/// tells as little of where `store` lies as the document of a problem.
+fn failed(form: Form, problem: Problem, store: &Location) -> Response {
+    let problem = within(problem.into_response(), store);
     let message = problem.extensions().get::<Told>().map(|told| told.message.clone()).unwrap_or_default();
     let status = RpcStatus { code: rpc_code(problem.status()), message };
     let (media_type, body) = match form {
@@ -364,14 +367,30 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_status_in_the_form_of_the_request() {
-        let problem = || Problem(Error::unavailable("the disk is full")).into_response();
         for form in [Form::Json, Form::Protobuf] {
-            let response = failed(form, problem());
+            let response = failed(form, Problem(Error::unavailable("the disk is full")), &Location::memory());
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert!(response.headers().contains_key("retry-after"));
             let expected = if form == Form::Json { JSON } else { PROTOBUF };
             assert_eq!(response.headers()[CONTENT_TYPE], expected);
         }
         assert_eq!(rpc_code(StatusCode::SERVICE_UNAVAILABLE), 14);
+    }
+
+    #[tokio::test]
+    async fn a_failure_tells_where_the_store_lies_to_the_log_only() {
+        let store = Location { directory: Some("/srv/store".into()), ..Location::memory() };
+        for form in [Form::Json, Form::Protobuf] {
+            let lost = Error::unavailable("cannot write /srv/store/tenants/t/journal/7");
+            let response = failed(form, Problem(lost), &store);
+            let hidden = response.extensions().get::<Told>().and_then(|told| told.hidden.clone());
+            assert!(hidden.is_some_and(|text| text.contains("/srv/store")));
+            let body = axum::body::to_bytes(response.into_body(), 1_000).await.unwrap();
+            let message = match form {
+                Form::Json => serde_json::from_slice::<Value>(&body).unwrap()["message"].as_str().map(str::to_owned),
+                Form::Protobuf => RpcStatus::decode(body).ok().map(|status| status.message),
+            };
+            assert_eq!(message.as_deref(), Some("cannot write tenants/t/journal/7"));
+        }
     }
 }

@@ -38,6 +38,7 @@ use crate::limits::{EVENTS_BODY_BYTES, FIRST_REASONS, PLACE_SECONDS};
 use crate::query::catalogue::Catalogue;
 use crate::query::functions::source_functions;
 use crate::query::header::Kind;
+use crate::server::append::end_of;
 use crate::server::caller::Caller;
 use crate::server::problem::Problem;
 use crate::server::state::App;
@@ -55,7 +56,7 @@ pub(super) const TAKEN: &[&str] = &[NDJSON, JSON, CLOUDEVENT, CLOUDEVENTS, CSV, 
 
 /// How refusals name what came in a request.
 pub(super) const REQUEST: &str = "request";
-/// Bytes that are decoded where they arrived; more go to a thread of their own.
+/// Bytes that are read where they arrived; more go to a thread of their own.
 const INLINE_BYTES: usize = 64 * 1024;
 /// Bytes that a packed byte may well become.
 const PACKED: usize = 20;
@@ -128,7 +129,13 @@ fn unpacked(packed: &[u8]) -> Result<Bytes> {
 }
 
 /// Runs `work` over so many bytes here where they are few, else on a thread where it holds up nobody.
-async fn on_thread<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+///
+/// # Errors
+/// What the work fails with.
+pub(super) async fn on_thread<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     if bytes <= INLINE_BYTES {
         return work();
     }
@@ -336,11 +343,7 @@ pub(super) async fn take(caller: &Caller, incoming: Incoming, shown: Shown) -> R
     if !counts.add_up() || counts.received != received {
         return Err(Error::internal(format!("{received} records were received, but {counts:?} were accounted for")));
     }
-    let seqs = done.outcomes.iter().filter_map(|outcome| match outcome {
-        Outcome::Accepted { seq, .. } => Some(seq + 1),
-        _ => None,
-    });
-    let size = seqs.max();
+    let size = end_of(&done.outcomes);
     let results = match shown {
         // Everything is stored: where the places of before cannot be read, the answer goes without them.
         Shown::All => {

@@ -132,9 +132,17 @@ pub(super) const PLAN: About = About {
 
 pub(super) const GUARDRAIL: About = About {
     summary: "Tell which bad actions of an incident a rule or a policy would have stopped, and which others as well.",
-    params: &[ID],
+    params: &[ID, AS_OF],
     body: body("GuardrailAsked", "The rule or the policy; with `is_stated` the result is stated with the incident."),
     answers: &[found("GuardrailReplayed", "What it stops; stated by the event `seq`, where it was to be.")],
+};
+
+pub(super) const REPLAY: About = About {
+    summary: "Tell which of the actions that a predicate picks a rule or a policy would have stopped, and which others as \
+              well.",
+    params: &[AS_OF],
+    body: body("GuardrailPicked", "What picks the bad actions, and the rule or the policy."),
+    answers: &[found("GuardrailReplayed", "What it stops; nothing of it is stated.")],
 };
 
 pub(super) const RECONCILE: About = About {
