@@ -248,6 +248,8 @@ impl Column {
 pub enum Kind {
     /// Words, set left.
     Text,
+    /// Sentences of this program, in which names stand between backticks and instants in full.
+    Prose,
     /// Identifiers and hashes: equal-width letters, may break anywhere.
     Code,
     /// Whole numbers with thousands separators.

@@ -30,7 +30,7 @@ impl Page<'_> {
             }
             self.out += "</ol>\n";
         }
-        self.element("p", "note", &list.note);
+        self.sentences("p", "note", &list.note);
         self.source(&list.source);
         self.out += "</div>\n";
     }
@@ -38,8 +38,8 @@ impl Page<'_> {
     fn finding(&mut self, finding: &Finding) {
         self.out += "<li>\n";
         self.flag_line(finding.severity.as_ref());
-        self.element("p", "statement", &finding.statement);
-        self.element("p", "advice", &finding.advice);
+        self.sentences("p", "statement", &finding.statement);
+        self.sentences("p", "advice", &finding.advice);
         self.pairs("traits", &finding.facts);
         self.out += "</li>\n";
     }
@@ -54,7 +54,7 @@ impl Page<'_> {
         for card in &list.cards {
             self.card(card);
         }
-        self.element("p", "note", &list.note);
+        self.sentences("p", "note", &list.note);
         self.source(&list.source);
         self.out += "</div>\n";
     }

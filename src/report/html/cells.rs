@@ -1,6 +1,6 @@
 //! Tables, their cells, and flags.
 
-use super::{Page, anchor, escape};
+use super::{Page, anchor, escape, prose};
 use crate::report::document::{Cell, Column, Flag, Kind, Table, Tone};
 use crate::report::format;
 
@@ -19,7 +19,7 @@ impl Page<'_> {
         } else {
             self.grid(table);
         }
-        self.element("p", "note", &table.note);
+        self.sentences("p", "note", &table.note);
         self.source(&table.source);
         self.out += "</div>\n";
     }
@@ -27,7 +27,7 @@ impl Page<'_> {
     /// A heading, and the sentence that stands for what is not there.
     pub(super) fn nothing(&mut self, label: &str, sentence: &str) {
         self.element("h3", "label", label);
-        self.element("p", "empty", if sentence.is_empty() { format::NO_DATA } else { sentence });
+        self.sentences("p", "empty", if sentence.is_empty() { format::NO_DATA } else { sentence });
     }
 
     fn grid(&mut self, table: &Table) {
@@ -63,7 +63,7 @@ impl Page<'_> {
             let text = self.cell(row.get(i).unwrap_or(&Cell::Missing), column.kind);
             let class = kind_class(column.kind);
             match (i, column.kind) {
-                (0, Kind::Text | Kind::Code | Kind::Time) => {
+                (0, Kind::Text | Kind::Prose | Kind::Code | Kind::Time) => {
                     self.put(format_args!("<th scope=\"row\" class=\"{class}\">{text}</th>\n"));
                 }
                 _ => self.put(format_args!("<td class=\"{class}\">{text}</td>\n")),
@@ -79,6 +79,7 @@ impl Page<'_> {
                 format!("<code class=\"short\">{}</code>", escape(text))
             }
             (Cell::Text(text), Kind::Code) => format!("<code>{}</code>", escape(text).replace('/', "/<wbr>")),
+            (Cell::Text(text), Kind::Prose | Kind::Time) => prose(text),
             (Cell::Flag(flag), _) => badge(flag),
             (Cell::Missing, _) => format!(
                 "<span class=\"missing\"><span aria-hidden=\"true\">–</span><span class=\"unseen\">{}</span></span>",
@@ -118,7 +119,7 @@ pub fn badge(flag: &Flag) -> String {
 /// The class of a column whose values are of `kind`.
 pub fn kind_class(kind: Kind) -> &'static str {
     match kind {
-        Kind::Text => "text",
+        Kind::Text | Kind::Prose => "text",
         Kind::Code => "code",
         Kind::Time => "time",
         Kind::Blank => "blank",

@@ -14,6 +14,7 @@
 
 mod blocks;
 mod cells;
+mod prose;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -23,10 +24,13 @@ use super::document::{Block, Chart, Document, Flag, Headline, Section, Tile};
 use super::format;
 
 pub use cells::{badge, kind_class};
+pub use prose::prose;
 
 /// The style sheet of every report, for who shows one inside a page of their own.
 pub const STYLE: &str = include_str!("../style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// From this length on an identifier takes a line of its own: a hash in hexadecimal digits has 64.
+pub const LONG_CODE: usize = 60;
 /// What stands around and between the front of a page and its sections.
 const OPENING: &str = "<body>\n<a class=\"skip\" href=\"#main\">Skip to the report</a>\n";
 const MAIN: &str = "<main id=\"main\">\n";
@@ -122,6 +126,13 @@ impl Page<'_> {
         }
     }
 
+    /// An element around sentences; nothing at all when there is none.
+    fn sentences(&mut self, tag: &str, class: &str, text: &str) {
+        if !text.is_empty() {
+            self.put(format_args!("<{tag} class=\"{class}\">{}</{tag}>\n", prose(text)));
+        }
+    }
+
     fn head(&mut self, document: &Document) {
         let running = [document.title.as_str(), document.subtitle.as_str()].join(" · ");
         self.put(format_args!(
@@ -143,7 +154,7 @@ impl Page<'_> {
         if let Some(banner) = &document.banner {
             self.put(format_args!(
                 "<p class=\"banner\" role=\"note\"><strong>Read this first.</strong> {}</p>\n",
-                escape(banner)
+                prose(banner)
             ));
         }
         self.pairs("facts", &document.facts);
@@ -158,9 +169,9 @@ impl Page<'_> {
         for (label, value) in pairs {
             // A hash or an identifier: equal-width letters, and more room.
             let is_code = value.len() >= 32 && !value.contains(' ');
-            let (open, close) = if is_code { ("<code>", "</code>") } else { ("", "") };
-            let (label, value) = (escape(label), escape(value));
-            self.put(format_args!("<div><dt>{label}</dt><dd>{open}{value}{close}</dd></div>\n"));
+            let class = if value.len() >= LONG_CODE { " class=\"long\"" } else { "" };
+            let value = if is_code { format!("<code{class}>{}</code>", escape(value)) } else { prose(value) };
+            self.put(format_args!("<div><dt>{}</dt><dd>{value}</dd></div>\n", escape(label)));
         }
         self.out += "</dl>\n";
     }
@@ -197,7 +208,7 @@ impl Page<'_> {
             Block::Tiles(tiles) => self.tiles(tiles),
             Block::Chart(chart) => self.chart(chart),
             Block::Table(table) => self.table(table),
-            Block::Text(text) => self.element("p", "text", text),
+            Block::Text(text) => self.sentences("p", "text", text),
             Block::List(items) => self.list(items),
             Block::Facts(facts) => self.facts(facts),
             Block::Findings(findings) => self.findings(findings),
@@ -218,7 +229,7 @@ impl Page<'_> {
         }
         self.flag_line(headline.status.as_ref());
         self.out += "</div>\n";
-        self.element("p", "note", &headline.note);
+        self.sentences("p", "note", &headline.note);
         self.source(&headline.source);
         self.out += "</div>\n";
     }
@@ -243,11 +254,11 @@ impl Page<'_> {
     fn chart(&mut self, chart: &Chart) {
         self.out += "<figure>\n<figcaption>\n";
         self.element("h3", "title", &chart.title);
-        self.element("p", "caption", &chart.caption);
+        self.sentences("p", "caption", &chart.caption);
         self.out += "</figcaption>\n";
         match &chart.svg {
             Some(svg) => self.put(format_args!("<div class=\"scroll\">\n{}</div>\n", svg.as_str())),
-            None => self.element("p", "empty", "No data in this period."),
+            None => self.element("p", "empty", "There is nothing to draw."),
         }
         self.source(&chart.source);
         self.out += "</figure>\n";
@@ -259,7 +270,7 @@ impl Page<'_> {
         }
         self.out += "<ul class=\"list\">\n";
         for item in items {
-            self.put(format_args!("<li>{}</li>\n", escape(item)));
+            self.put(format_args!("<li>{}</li>\n", prose(item)));
         }
         self.out += "</ul>\n";
     }
@@ -513,7 +524,7 @@ mod tests {
         let blocks = vec![Block::Chart(Chart { title: "t".into(), caption: "".into(), svg: None, source: "".into() })];
         let page =
             render(&Document { sections: vec![Section { blocks, ..Section::default() }], ..Document::default() });
-        assert!(page.contains("No data in this period.") && !page.contains("<svg"));
+        assert!(page.contains("There is nothing to draw.") && !page.contains("<svg"));
     }
 
     #[test]

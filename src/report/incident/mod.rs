@@ -27,7 +27,7 @@ pub fn report(account: &Value, tenant: &str) -> Report {
     let title = words(account, "/title");
     let document = Document {
         title: format!("Incident {id}"),
-        subtitle: format!("{title}, tenant {tenant}"),
+        subtitle: if title.is_empty() { format!("Tenant {tenant}") } else { format!("{title} · tenant {tenant}") },
         facts: facts(account),
         banner: banner(account),
         sections: vec![

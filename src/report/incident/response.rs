@@ -47,7 +47,7 @@ fn steps(account: &Value) -> Block {
         ("By", Kind::Text),
         ("At", Kind::Time),
         ("Evidence", Kind::Text),
-        ("Note", Kind::Text),
+        ("Note", Kind::Prose),
     ];
     table("Steps", &columns, list(account, "/steps").iter().map(row).collect(), "")
 }

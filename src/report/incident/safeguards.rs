@@ -16,7 +16,7 @@ pub(super) fn safeguards(account: &Value) -> Section {
     match account.get("guardrail").filter(|guardrail| guardrail.is_object()) {
         None => blocks.push(Block::Text(
             "No guardrail was replayed. `probity incident guardrail` tells what a rule or a policy would have stopped, \
-             and states it with --state."
+             and states it with `--state`."
                 .to_owned(),
         )),
         Some(guardrail) => blocks.extend([replay(guardrail), about(guardrail)]),

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{counted, evidence_words, texts};
+use super::{counted, event, evidence_words, texts};
 use crate::report::document::{Block, Cell, Flag, Kind, Section, Tone};
 use crate::report::format;
 use crate::report::incident::{cell, cut, labelled, list, noted, number, section, short, table, words};
@@ -35,18 +35,18 @@ pub(super) fn marks(document: &Value) -> Section {
         vec![
             words(mark, "/reviewer").into(),
             words(mark, "/mark").into(),
-            number(mark, "/seq").into(),
+            event(mark, "/seq"),
             words(mark, "/now").into(),
-            number(mark, "/superseded_by").into(),
+            event(mark, "/superseded_by"),
             words(mark, "/item").into(),
         ]
     };
     let columns = [
         ("Reviewer", Kind::Text),
         ("Said", Kind::Text),
-        ("Event", Kind::Count),
+        ("Event", Kind::Code),
         ("Says now", Kind::Text),
-        ("Event", Kind::Count),
+        ("Event", Kind::Code),
         ("Item", Kind::Code),
     ];
     let note = cut(shown.len(), all.len(), "marks");
@@ -84,11 +84,11 @@ fn conditions(document: &Value) -> Block {
             words(condition, "/condition").replace('_', " ").into(),
             flag.into(),
             words(condition, "/words").into(),
-            number(condition, "/seq").into(),
+            event(condition, "/seq"),
         ]
     };
     let columns =
-        [("Condition", Kind::Text), ("When planned", Kind::Text), ("Evidence", Kind::Text), ("Event", Kind::Count)];
+        [("Condition", Kind::Text), ("When planned", Kind::Text), ("Evidence", Kind::Prose), ("Event", Kind::Code)];
     let rows = list(document, "/preconditions").iter().map(row).collect();
     table("Before it was planned", &columns, rows, "nothing has to hold before a review by cadence")
 }
@@ -103,7 +103,7 @@ fn rulings(document: &Value) -> Block {
             number(ruling, "/basis/marks").into(),
             cell(ruling, "/by"),
             short(&words(ruling, "/at")).into(),
-            number(ruling, "/seq").into(),
+            event(ruling, "/seq"),
         ]
     };
     let columns = [
@@ -113,7 +113,7 @@ fn rulings(document: &Value) -> Block {
         ("Marks", Kind::Count),
         ("Signed by", Kind::Text),
         ("At", Kind::Time),
-        ("Event", Kind::Count),
+        ("Event", Kind::Code),
     ];
     table("Decisions", &columns, list(document, "/rulings").iter().map(row).collect(), "nobody has signed yet")
 }
@@ -134,9 +134,10 @@ pub(super) fn again(document: &Value) -> Section {
             Some(findings).filter(|findings| !findings.is_empty()).into(),
         ]
     };
-    let columns = [("Check", Kind::Text), ("Result", Kind::Text), ("What", Kind::Text), ("Wrong", Kind::Text)];
+    let columns = [("Check", Kind::Text), ("Result", Kind::Text), ("What", Kind::Prose), ("Wrong", Kind::Prose)];
     let checks = table("Checked for this page", &columns, list(document, "/checks").iter().map(row).collect(), "");
-    let mut blocks = vec![Block::List(texts(document, "/recompute")), checks];
+    let ways = texts(document, "/recompute").iter().map(|way| command(way)).collect();
+    let mut blocks = vec![Block::List(ways), checks];
     let seed = words(document, "/seed_text");
     if !seed.is_empty() {
         let lines = seed.lines().zip(SEED_LINES.into_iter().chain(std::iter::repeat("revealed")));
@@ -144,6 +145,14 @@ pub(super) fn again(document: &Value) -> Section {
         blocks.push(labelled("Seed text, each line ending with a line feed", pairs));
     }
     section("again", "Doing it again", "How does anybody get the same result without trusting this page?", blocks)
+}
+
+/// A command line and the comment behind it as a sentence; other words as they are.
+fn command(way: &str) -> String {
+    match way.split_once(" # ") {
+        Some((command, comment)) => format!("`{}`: {}", command.trim_end(), comment.trim_start()),
+        None => way.to_owned(),
+    }
 }
 
 /// The lines of a seed text.
@@ -190,6 +199,23 @@ mod tests {
         assert!(html.contains("not checked") && !html.contains("as stated"));
         review["checks"] = json!([check("failed", &["another root"])]);
         assert!(report(&review, "default").html.contains("another root"));
+    }
+
+    #[test]
+    fn a_way_to_do_it_again_is_a_command_with_words_behind_it() {
+        let mut review = document("EXTEND");
+        review["recompute"] = json!(["probity review verify rev-1   # all of it", "frame: one line an output"]);
+        let html = report(&review, "default").html;
+        assert!(html.contains("<li><code>probity review verify rev-1</code>: all of it</li>"));
+        assert!(html.contains("<li>frame: one line an output</li>"));
+    }
+
+    #[test]
+    fn the_number_of_an_event_is_a_name_and_not_a_count() {
+        let mut review = document("EXTEND");
+        review["rulings"][0]["seq"] = 20_101.into();
+        let html = report(&review, "default").html;
+        assert!(html.contains("<code class=\"short\">20101</code>") && !html.contains("20,101"));
     }
 
     #[test]

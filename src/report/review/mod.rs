@@ -53,6 +53,11 @@ fn texts(document: &Value, pointer: &str) -> Vec<String> {
     list(document, pointer).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
+/// The number of an event, which names it and counts nothing.
+fn event(value: &Value, pointer: &str) -> Cell {
+    number(value, pointer).map(|seq| seq.to_string()).into()
+}
+
 /// A count as a text; what nobody knows is no data.
 fn counted(document: &Value, pointer: &str) -> String {
     number(document, pointer).map_or_else(|| format::NO_DATA.to_owned(), format::count)
@@ -180,7 +185,7 @@ fn evidence_words(e: &str) -> String {
     match e {
         "inf" => "certain".to_owned(),
         "" => format::NO_DATA.to_owned(),
-        e => e.to_owned(),
+        e => e.parse::<u64>().map_or_else(|_| e.to_owned(), format::count),
     }
 }
 
@@ -355,6 +360,12 @@ mod tests {
         let html = report(&json!({"review_id": "rev-2"}), "default").html;
         assert!(html.contains("Nobody has signed a decision yet") && html.contains(format::NO_DATA));
         assert!(!html.contains("<svg"));
+    }
+
+    #[test]
+    fn evidence_is_read_as_a_number_and_certainty_as_a_word() {
+        let shown = ["153153", "1.5", "0", "inf", ""].map(evidence_words);
+        assert_eq!(shown, ["153,153", "1.5", "0", "certain", format::NO_DATA]);
     }
 
     #[test]

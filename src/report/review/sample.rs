@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::{counted, texts};
+use super::{counted, event, texts};
 use crate::report::document::{Block, Cell, Flag, Kind, Section, Tone};
 use crate::report::format;
 use crate::report::incident::{brief, cell, cut, labelled, list, noted, number, real, section, words};
@@ -105,7 +105,7 @@ const TOLD: [Told; 9] = [
     ("Reviewers", Kind::Text, |item| {
         Some(texts(item, "/reviewers").join(", ")).filter(|names| !names.is_empty()).into()
     }),
-    ("Event", Kind::Count, |item| number(item, "/seq").into()),
+    ("Event", Kind::Code, |item| event(item, "/seq")),
     ("Item", Kind::Code, |item| words(item, "/item").chars().take(ID).collect::<String>().into()),
 ];
 /// The place of how it stands.

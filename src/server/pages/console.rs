@@ -79,7 +79,9 @@ async fn list(caller: Caller) -> Reply {
 }
 
 fn listed(query: &NamedQuery) -> Vec<String> {
-    let link = format!("<a href=\"{}\"><code>{}</code></a>", address_of(query), layout::escape(&query.name));
+    // A long name breaks between its words.
+    let name = layout::escape(&query.name).replace('_', "_<wbr>");
+    let link = format!("<a href=\"{}\"><code>{name}</code></a>", address_of(query));
     vec![link, layout::escape(&query.question)]
 }
 
@@ -196,7 +198,7 @@ pub(super) fn refused(error: Error) -> Result<(StatusCode, String), Error> {
         ErrorKind::Limit if !Busy::is_why(&error) => StatusCode::PAYLOAD_TOO_LARGE,
         _ => return Err(error),
     };
-    let words = format!("<p>{}</p>", layout::escape(&layout::sentence(&error.to_string())));
+    let words = format!("<p>{}</p>", layout::message(&error.to_string()));
     Ok((status, layout::notice(Tone::Bad, &words)))
 }
 
@@ -234,10 +236,10 @@ pub(super) fn as_of_field(value: &str) -> Field<'_> {
 
 fn field(param: &Param, asked: &Asked) -> String {
     let default = param.default.as_ref().map(ToString::to_string);
-    let kind = param.value_type.word();
-    let note = match &default {
-        Some(value) => format!("{kind}; {value} unless given. {}", layout::sentence(&param.note)),
-        None => format!("{kind}. {}", layout::sentence(&param.note)),
+    let kind = kind_of(param.value_type);
+    let note = match default.as_deref() {
+        None | Some("") => format!("{kind}. {}", layout::sentence(&param.note)),
+        Some(value) => format!("{kind}; empty: {value}. {}", layout::sentence(&param.note)),
     };
     let example = match param.value_type {
         ValueType::Timestamp => "2026-11-01T00:00:00Z",
@@ -253,6 +255,19 @@ fn field(param: &Param, asked: &Asked) -> String {
         is_required: default.is_none(),
         ..Field::default()
     }])
+}
+
+/// What can be filled in, in words.
+fn kind_of(value_type: ValueType) -> String {
+    match value_type {
+        ValueType::Timestamp => "Instant (RFC 3339)".to_owned(),
+        ValueType::Date => "Day".to_owned(),
+        ValueType::Utf8 => "Text".to_owned(),
+        ValueType::Int64 => "Whole number".to_owned(),
+        ValueType::Float64 => "Number".to_owned(),
+        ValueType::Boolean => "True or false".to_owned(),
+        other => other.word(),
+    }
 }
 
 fn not_runnable(query: &NamedQuery) -> String {
@@ -325,6 +340,15 @@ mod tests {
                     query.params.iter().any(|p| p.name != AS_OF && p.default.is_none())
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_field_says_in_words_what_to_fill_in_and_what_holds_while_it_is_empty() {
+        let query = Catalogue::shipped().unwrap().get("routing_exception_rate").unwrap();
+        let form = form(query, &Asked::read(Vec::new()).unwrap());
+        for note in ["Instant (RFC 3339). ", "Whole number; empty: 30. "] {
+            assert!(form.contains(note), "{note}: {form}");
         }
     }
 

@@ -16,8 +16,8 @@ use crate::server::cache::Progress;
 use crate::server::caller::{Caller, Via};
 
 pub use parts::{
-    Choice, Field, Tab, actions, address, badge, button_form, code, fields, form, heading, link, missing, notice,
-    on_paper, pairs, path, section, select, sentence, state, table, tabs, text_area, time,
+    Choice, Field, Tab, actions, address, badge, button_form, code, fields, form, heading, link, message, missing,
+    notice, on_paper, pairs, path, section, select, sentence, state, table, tabs, text_area, time, worklist,
 };
 
 /// What a browser may load and do on a page: the server's own style sheets, scripts and forms, nothing else.
@@ -86,18 +86,25 @@ pub fn render_unfinished(page: &Page<'_>) -> Response {
 
 /// The page of long work: what runs and since when. It looks again by itself, without a script.
 pub fn refresh(progress: &Progress, title: &str, caller: &Caller) -> Response {
-    let body = heading(title, "") + &working(progress);
+    let body = heading(title, "") + &working(progress) + &looks_again();
     respond(StatusCode::OK, &framed(&Page { title, here: Place::Elsewhere, caller, body }, &again()))
 }
 
-/// What runs, since when, and that the page will show its result.
+/// What runs, and since when.
 pub fn working(progress: &Progress) -> String {
     format!(
-        "<div class=\"working\" role=\"status\">\n<p class=\"step\">{}</p>\n<p class=\"note\">Running since {}. This \
-         page looks again every {REFRESH_SECONDS} seconds; the work goes on if you leave, and its result is kept.</p>\n\
+        "<div class=\"working\" role=\"status\">\n<p class=\"step\">{}</p>\n<p class=\"note\">Running since {}.</p>\n\
          </div>\n",
-        escape(&sentence(&progress.step)),
+        message(&progress.step),
         time(&rfc3339(progress.since)),
+    )
+}
+
+/// That a page which is at work will show its result; said once, whatever runs.
+pub fn looks_again() -> String {
+    format!(
+        "<p class=\"note\">This page looks again every {REFRESH_SECONDS} seconds; the work goes on if you leave, and its \
+         result is kept.</p>\n"
     )
 }
 
@@ -125,7 +132,7 @@ pub fn problem(status: StatusCode, message: &str) -> Response {
     let body = format!(
         "{}<p class=\"text\">{}</p>\n<p class=\"actions\">{way}</p>\n",
         heading(title, &format!("Status {code}")),
-        escape(&sentence(message))
+        parts::message(message)
     );
     bare(status, title, &body)
 }

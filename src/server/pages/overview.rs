@@ -80,7 +80,11 @@ async fn overview(caller: Caller) -> Reply {
     let evidence = evidence?;
     caller.reads(Read { what: "/", subject: None, extra: json!({}) }).await?;
     let about = format!("Tenant {}", tenant.name());
+    let is_finished = waiting.is_ready() && numbers.is_ready();
     let mut body = layout::heading("Overview", &about);
+    if !is_finished {
+        body += &layout::looks_again();
+    }
     let in_numbers = numbers.markup();
     // The ledger itself is never empty: who makes a token or looks at this page is in it.
     if in_numbers.is_empty() {
@@ -89,7 +93,7 @@ async fn overview(caller: Caller) -> Reply {
     body += waiting.markup();
     body += &in_numbers;
     body += &evidence;
-    Ok(rendered(&caller, body, waiting.is_ready() && numbers.is_ready()))
+    Ok(rendered(&caller, body, is_finished))
 }
 
 /// The numbers, each part kept for itself: what is ready is read while the rest is being asked for.
@@ -170,7 +174,7 @@ fn failed(title: &str, error: &Error) -> String {
         ErrorKind::Internal => "this part failed by a defect; the log of the server tells more".to_owned(),
         _ => error.to_string(),
     };
-    let words = format!("<p>{}</p>", layout::escape(&layout::sentence(&words)));
+    let words = format!("<p>{}</p>", layout::message(&words));
     layout::section(&place_of(title), title, &layout::notice(Tone::Bad, &words))
 }
 

@@ -65,15 +65,21 @@ pub(super) fn facts(dossier: &Dossier) -> String {
         ("Roll-back", roll_back(action)),
         ("Label", flag(action, "label")),
         ("Workflow", part("workflow")),
-        ("Area and level", [part("permission_area"), level(action)].join(" ").trim().to_owned()),
+        ("Area and level", both(part("permission_area"), level(action))),
         ("Versions", versions(action)),
-        ("Run and batch", [part("run_id"), part("batch_id")].join(" ").trim().to_owned()),
+        ("Run and batch", both(part("run_id"), part("batch_id"))),
         ("Trigger", part("trigger")),
         ("Segment", part("segment")),
-        ("Reversibility", [part("reversibility"), part("rollback_ref")].join(" ").trim().to_owned()),
+        ("Reversibility", both(part("reversibility"), part("rollback_ref"))),
         ("Payload hash", hash(action)),
     ];
     pairs(&said)
+}
+
+/// Two values in one place, told apart where there are both.
+fn both(first: String, second: String) -> String {
+    let said: Vec<String> = [first, second].into_iter().filter(|value| !value.is_empty()).collect();
+    said.join(", ")
 }
 
 /// The event that proposed it, else its first one.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::super::layout::parts::badge;
 use super::super::layout::{counted, escape, link, section, time};
 use crate::report::document::Tone;
-use crate::report::format;
+use crate::report::{format, html};
 
 /// Text at a JSON pointer; empty where there is none.
 fn words<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -154,7 +154,7 @@ fn next(account: &Value) -> Line {
         ("closed", _) => line(Tone::Good, "nothing: it is closed"),
         ("draft", _) => line(Tone::Watch, "take it over: a rule of the policy opened it, and nobody has looked yet"),
         (_, Some(step)) => {
-            let more = escape(words(step, "/note"));
+            let more = html::prose(words(step, "/note"));
             Line { what, tone: Tone::Watch, state: words(step, "/title").to_owned(), more }
         }
         (_, None) => line(Tone::Good, "close it: every step is done"),
@@ -196,7 +196,7 @@ pub(super) fn steps(account: &Value) -> String {
         };
         let mark = if current == Some(words(step, "/step")) { " aria-current=\"step\"" } else { "" };
         let more: Vec<String> =
-            [evidence(step), escape(words(step, "/note"))].into_iter().filter(|s| !s.is_empty()).collect();
+            [evidence(step), html::prose(words(step, "/note"))].into_iter().filter(|s| !s.is_empty()).collect();
         let more = match more.join("; ").as_str() {
             "" => String::new(),
             more => format!("<br>\n<span class=\"note\">{more}</span>"),

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::layout::{self, Page, Place, escape, heading, link, notice, pairs, section, state, table, time};
+use super::super::layout::{self, Page, Place, escape, heading, link, notice, pairs, section, state, time, worklist};
 use super::super::work::{Done, Inside, Shown, inside, see_other, up_to};
 use super::facts::Facts;
 use super::{address, link_to, next_of, sight_of};
@@ -78,7 +78,7 @@ async fn listed(engine: &Engine, sight: Sight) -> Result<String> {
         ("Deadline", Kind::Text),
     ];
     let rows: Vec<Vec<String>> = briefs.iter().map(row).collect();
-    let mut open = table("", &columns, &rows, "No incident is open.");
+    let mut open = worklist(&columns, &rows, "No incident is open.");
     if further > 0 {
         let words = format!("{} older ones are open too; the JSON has all.", format::count(further as u64));
         open.push_str(&format!("<p class=\"note\">{words}</p>\n"));
@@ -93,7 +93,7 @@ async fn listed(engine: &Engine, sight: Sight) -> Result<String> {
         ("Why", Kind::Text),
     ];
     let rows: Vec<Vec<String>> = closed.iter().take(CLOSED).map(closed_row).collect();
-    let mut over = table("", &columns, &rows, "No incident was closed yet.");
+    let mut over = worklist(&columns, &rows, "No incident was closed yet.");
     if closed.len() > CLOSED {
         let words = format!("The newest {CLOSED} of {}; the JSON has all.", format::count(closed.len() as u64));
         over.push_str(&format!("<p class=\"note\">{words}</p>\n"));
@@ -235,5 +235,5 @@ fn reached(scoped: &Scoped) -> String {
 
 /// What is wrong with a form that comes back.
 pub(super) fn refused(error: &Error) -> String {
-    notice(Tone::Bad, &format!("<p>{}</p>", escape(&layout::parts::sentence(&error.to_string()))))
+    notice(Tone::Bad, &format!("<p>{}</p>", layout::message(&error.to_string())))
 }

@@ -37,6 +37,16 @@ pub fn section(id: &str, title: &str, body: &str) -> String {
 /// Rows under named columns; each cell is markup, a row shorter than the columns is filled up with missing cells.
 /// `empty` is said where there is no row.
 pub fn table(caption: &str, columns: &[(&str, Kind)], rows: &[Vec<String>], empty: &str) -> String {
+    grid((caption, ""), columns, rows, empty)
+}
+
+/// A table of what waits for somebody: on a narrow screen each row is read from above to below, and nothing of it lies
+/// beyond the edge.
+pub fn worklist(columns: &[(&str, Kind)], rows: &[Vec<String>], empty: &str) -> String {
+    grid(("", " stacked"), columns, rows, empty)
+}
+
+fn grid((caption, shape): (&str, &str), columns: &[(&str, Kind)], rows: &[Vec<String>], empty: &str) -> String {
     let name = escape(caption);
     if rows.is_empty() {
         let empty = if empty.is_empty() { format::NO_DATA } else { empty };
@@ -52,7 +62,7 @@ pub fn table(caption: &str, columns: &[(&str, Kind)], rows: &[Vec<String>], empt
     let region = if caption.is_empty() { "Table" } else { &name };
     let mut out = format!(
         "<div class=\"table\">\n<div class=\"scroll\" role=\"region\" aria-label=\"{region}\" tabindex=\"0\">\n\
-         <table class=\"{width}\">\n{shown}<thead>\n<tr>\n"
+         <table class=\"{width}{shape}\">\n{shown}<thead>\n<tr>\n"
     );
     for (label, kind) in columns {
         let _ = writeln!(out, "<th scope=\"col\" class=\"{}\">{}</th>", html::kind_class(*kind), escape(label));
@@ -60,14 +70,15 @@ pub fn table(caption: &str, columns: &[(&str, Kind)], rows: &[Vec<String>], empt
     out += "</tr>\n</thead>\n<tbody>\n";
     for row in rows {
         out += "<tr>\n";
-        for (i, (_, kind)) in columns.iter().enumerate() {
+        for (i, (label, kind)) in columns.iter().enumerate() {
             let cell = row.get(i).filter(|cell| !cell.is_empty()).map_or_else(missing, Clone::clone);
             let class = html::kind_class(*kind);
             let _ = match (i, kind) {
                 (0, Kind::Text | Kind::Code | Kind::Time) => {
                     writeln!(out, "<th scope=\"row\" class=\"{class}\">{cell}</th>")
                 }
-                _ => writeln!(out, "<td class=\"{class}\">{cell}</td>"),
+                _ if shape.is_empty() => writeln!(out, "<td class=\"{class}\">{cell}</td>"),
+                _ => writeln!(out, "<td class=\"{class}\" data-label=\"{}\">{cell}</td>", escape(label)),
             };
         }
         out += "</tr>\n";
@@ -136,7 +147,11 @@ pub fn address(base: &str, pairs: &[(&str, &str)]) -> String {
 
 /// An identifier or a hash.
 pub fn code(text: &str) -> String {
-    let class = if text.len() <= SHORT_CODE { " class=\"short\"" } else { "" };
+    let class = match text.len() {
+        0..=SHORT_CODE => " class=\"short\"",
+        html::LONG_CODE.. => " class=\"long\"",
+        _ => "",
+    };
     format!("<code{class}>{}</code>", escape(text).replace('/', "/<wbr>"))
 }
 
@@ -326,6 +341,11 @@ pub fn sentence(message: &str) -> String {
     if text.ends_with(['.', '!', '?']) { text } else { text + "." }
 }
 
+/// A message as a sentence, in markup: the names in it are set as code.
+pub fn message(text: &str) -> String {
+    html::prose(&sentence(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -342,6 +362,7 @@ mod tests {
             section(EVIL, EVIL, ""),
             table(EVIL, &[(EVIL, Kind::Text)], &[vec![escape(EVIL)]], ""),
             table(EVIL, &[], &[], EVIL),
+            worklist(&[(EVIL, Kind::Text), (EVIL, Kind::Text)], &[vec![escape(EVIL), escape(EVIL)]], EVIL),
             pairs(&[(EVIL, escape(EVIL))]),
             state(EVIL),
             link(EVIL, EVIL),
@@ -377,6 +398,14 @@ mod tests {
     }
 
     #[test]
+    fn a_cell_of_a_worklist_carries_its_heading() {
+        let columns = [("Review", Kind::Text), ("Waits for", Kind::Text)];
+        let made = worklist(&columns, &[vec!["r".to_owned(), "ann".to_owned()]], "nothing waits");
+        assert!(made.contains("stacked") && made.contains("<td class=\"text\" data-label=\"Waits for\">ann</td>"));
+        assert!(worklist(&columns, &[], "nothing waits").contains("nothing waits"));
+    }
+
+    #[test]
     fn every_field_has_a_label_and_its_note_is_read_with_it() {
         let made = fields(&[Field { name: "title", label: "Title", note: "one line", ..Field::default() }]);
         assert!(made.contains("<label for=\"f-title\">Title</label>") && made.contains("id=\"f-title\""));
@@ -387,5 +416,6 @@ mod tests {
     fn a_message_becomes_a_sentence() {
         assert_eq!(sentence("there is no batch `b`"), "There is no batch `b`.");
         assert_eq!([sentence("ok."), sentence("  ")], ["Ok.", ""]);
+        assert_eq!(message("no batch `b<`"), "No batch <code>b&lt;</code>.");
     }
 }

@@ -154,7 +154,9 @@ async fn tiles(engine: &Engine, asked: &Asked) -> Result<Vec<Tile>> {
     for (name, label) in RATES {
         let row = rate(engine, asked, name).await?;
         let (value, detail) = in_words(row.as_ref());
+        // What has no data says so once.
         let status = row.as_ref().and_then(|row| Flag::of_status(objects::text(row, "status")));
+        let status = status.filter(|flag| flag.words != value);
         tiles.push(Tile { label: label.to_owned(), value, detail, status, source: String::new() });
     }
     Ok(tiles)

@@ -59,7 +59,7 @@ async fn incidents(engine: &Engine, sight: Sight) -> Result<String> {
     ];
     let now = engine.as_of().at;
     let rows: Vec<Vec<String>> = briefs.iter().map(|brief| incident(brief, now, sight)).collect();
-    let mut body = layout::table("", &columns, &rows, "No incident is open.");
+    let mut body = layout::worklist(&columns, &rows, "No incident is open.");
     if further > 0 {
         let all = layout::link("/incidents", "all incidents");
         body += &format!("<p class=\"note\">{} older ones are open too: {all}.</p>\n", format::count(further as u64));
@@ -103,7 +103,7 @@ async fn reviews_on(engine: &Engine) -> Result<String> {
     on.reverse();
     let rows: Vec<Vec<String>> = on.iter().take(REVIEWS).map(review).collect();
     let columns = [("Review", Kind::Code), ("Workflow", Kind::Text), ("What is next", Kind::Text)];
-    let mut body = layout::table("", &columns, &rows, "No sample review is on.");
+    let mut body = layout::worklist(&columns, &rows, "No sample review is on.");
     if on.len() > REVIEWS {
         body += &format!("<p class=\"note\">{}</p>\n", layout::link("/reviews", "All reviews"));
     }
@@ -132,7 +132,7 @@ async fn workflows(engine: &Engine) -> Result<String> {
     let rows: Vec<Vec<String>> = all.iter().take(WORKFLOWS).map(workflow).collect();
     let columns =
         [("Workflow", Kind::Text), ("State", Kind::Text), ("Newest event", Kind::Time), ("Events", Kind::Count)];
-    let mut body = layout::table("", &columns, &rows, "No workflow has an event in production.");
+    let mut body = layout::worklist(&columns, &rows, "No workflow has an event in production.");
     if all.len() > WORKFLOWS {
         let link = layout::link("/query/workflows?as_of=", "all of them");
         body +=

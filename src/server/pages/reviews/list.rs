@@ -10,15 +10,16 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::super::layout::parts::{badge, sentence};
+use super::super::layout::parts::badge;
 use super::super::layout::{
-    self, Page, Place, actions, counted, escape, heading, link, notice, section, state, table, time,
+    self, Page, Place, actions, counted, escape, heading, link, notice, section, state, time, worklist,
 };
 use super::super::work::{Done, see_other};
 use super::super::{desk, incident};
 use super::address;
 use super::form::Planning;
 use crate::access::role::May;
+use crate::analysis::fraction::Fraction;
 use crate::clock::rfc3339;
 use crate::error::{ErrorKind, Result};
 use crate::report::document::{Kind, Tone};
@@ -50,7 +51,7 @@ pub(super) async fn list(caller: Caller) -> Reply {
         ("Waits for", Kind::Text),
     ];
     let rows: Vec<Vec<String>> = open.iter().map(|review| open_row(review, &caller)).collect();
-    let waiting = section("open", "Open", &table("", &columns, &rows, "No review is open."));
+    let waiting = section("open", "Open", &worklist(&columns, &rows, "No review is open."));
     let columns = [
         ("Review", Kind::Code),
         ("Workflow", Kind::Text),
@@ -61,7 +62,7 @@ pub(super) async fn list(caller: Caller) -> Reply {
         ("Runs again", Kind::Text),
     ];
     let rows: Vec<Vec<String>> = over.iter().take(OVER).map(|review| over_row(review)).collect();
-    let mut done = table("", &columns, &rows, "No review is over.");
+    let mut done = worklist(&columns, &rows, "No review is over.");
     if over.len() > OVER {
         done.push_str(&format!("<p class=\"note\">The newest {OVER} of {}; the JSON has all.</p>\n", over.len()));
     }
@@ -101,10 +102,17 @@ fn open_row(review: &Review, caller: &Caller) -> Vec<String> {
         escape(&review.workflow),
         purpose(review),
         escape(review.state()),
-        format!("errors below {}", escape(&review.plan().claim.below.to_string())),
+        format!("errors below {}", share(review.plan().claim.below)),
         time(&rfc3339(review.planned.at)),
         waits_for(review, caller),
     ]
+}
+
+/// A claim as it was written, where it is whole percent; else the exact fraction.
+fn share(of: Fraction) -> String {
+    let percent = u128::from(of.numerator()) * 100;
+    let whole = u128::from(of.denominator());
+    if percent.is_multiple_of(whole) { format!("{}\u{a0}%", percent / whole) } else { of.to_string() }
 }
 
 /// Who has to do something now, and who after him.
@@ -173,7 +181,7 @@ pub(super) async fn plan(caller: Caller, Form(planning): Form<Planning>) -> Repl
     match planned(&caller, &planning).await {
         Ok(response) => Ok(response),
         Err(e) if e.kind() == ErrorKind::Invalid => {
-            let said = notice(Tone::Bad, &format!("<p>{}</p>", escape(&sentence(&e.to_string()))));
+            let said = notice(Tone::Bad, &format!("<p>{}</p>", layout::message(&e.to_string())));
             Ok(page(&caller, &planning, (StatusCode::BAD_REQUEST, said)))
         }
         Err(e) => Err(e.into()),
@@ -185,4 +193,15 @@ async fn planned(caller: &Caller, planning: &Planning) -> Result<Response> {
     let engine = caller.tenant.engine().await?;
     let logged = proposal::plan(caller.tenant.store(), &engine, &proposal, &caller.name).await?;
     Ok(see_other(&Done::address(&address(&logged.review_id), "planned", logged.seq)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_is_read_in_percent_where_that_is_exact() {
+        let shown = ["1/5", "0.05", "1/3", "0.125"].map(|text| share(Fraction::parse(text).unwrap()));
+        assert_eq!(shown, ["20\u{a0}%", "5\u{a0}%", "1/3", "1/8"]);
+    }
 }
