@@ -31,6 +31,15 @@ pub fn give_memory_back() {
     set_page_size(Pages::AsAsked);
 }
 
+/// For a report: question after question needs much, so that clearing large pages pays; what was not needed again for a
+/// second is given back.
+pub fn reuse_memory() {
+    const A_SECOND: std::ffi::c_long = 1_000;
+    // SAFETY: as above.
+    unsafe { mi_option_set(PURGE_DELAY, A_SECOND) };
+    use_large_pages();
+}
+
 /// `mi_option_purge_delay` of mimalloc.h, which the bindings leave out.
 const PURGE_DELAY: mi_option_t = 15;
 

@@ -51,7 +51,7 @@ use args::{
     Cli, Command, Global, IncidentCommand, KeyCommand, PolicyCommand, ReportCommand, ReviewCommand, TokenCommand,
     VerifyCommand, WitnessCommand,
 };
-pub use memory::{give_memory_back, keep_memory, use_large_pages};
+pub use memory::{give_memory_back, keep_memory, reuse_memory, use_large_pages};
 use output::Output;
 
 /// How a command ended.

@@ -26,7 +26,7 @@ pub async fn monthly(global: &Global, args: &MonthlyArgs, out: &Output) -> Resul
         tenant: global.tenant.clone(),
     };
     let (dashboard, catalogue) = page(global, monthly::dashboard()?, &args.report)?;
-    super::give_memory_back();
+    super::reuse_memory();
     let store = open(global).await?;
     let engine = judging_session(global, &store, &catalogue).await?;
     let report = monthly::review(&engine, &request, (&dashboard, &catalogue)).await?;
@@ -44,7 +44,7 @@ pub async fn batch(global: &Global, args: &BatchArgs, out: &Output) -> Result<An
         tenant: global.tenant.clone(),
     };
     let (dashboard, catalogue) = page(global, batch::dashboard()?, &args.report)?;
-    super::give_memory_back();
+    super::reuse_memory();
     let store = open(global).await?;
     let engine = judging_session(global, &store, &catalogue).await?;
     let report = batch::packet(&engine, &request, (&dashboard, &catalogue)).await?;
