@@ -59,6 +59,8 @@ pub const PROJECTION_SEGMENTS: usize = 256;
 /// Seconds after which a file that no commit ever named is taken for the rest of a killed process.
 pub const ORPHAN_SECONDS: i64 = 24 * 3600;
 
+/// Data files of which is remembered whether they hold policies; of most there is nothing to remember but that.
+pub const POLICY_FILES: usize = 32 * 1024;
 /// Distinct ids held in memory while duplicates are sought; months are dropped and reloaded past it.
 pub const KNOWN_IDS: usize = 24 * 1024 * 1024;
 /// Attempts to append one batch against other writers, or to read a prefix that others are folding.

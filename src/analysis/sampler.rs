@@ -21,7 +21,7 @@ const GROUPS: usize = 5;
 
 /// The hexadecimal digits of the SHA-256 of `text`, lower-case.
 pub fn seed_hash(text: &str) -> String {
-    crate::ledger::hash::hex(&Sha256::digest(text.as_bytes()))
+    crate::ledger::hash::sha256(text)
 }
 
 /// The tickets of one seed.

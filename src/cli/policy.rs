@@ -12,6 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Cell, Column};
 use crate::incident::{self, Reading};
 use crate::ingest::writer::Writer;
+use crate::ledger::hash::sha256;
 use crate::policy::{self, Policy};
 use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
@@ -20,7 +21,6 @@ use crate::query::header::Kind;
 use crate::query::judgement::{Judgement, Verdict};
 use crate::query::objects::{Row, rows, text};
 use crate::query::params::Params;
-use crate::report::files::sha256;
 
 const VERSIONS: &str = "
     select version, effective_from, effective_to, applied_at, applied_by, is_default, document,

@@ -14,7 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{Array, BooleanArray, RecordBatch, StringViewArray, TimestampMicrosecondArray};
 use hashbrown::{HashMap, HashSet};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::Scoped;
 use super::comparison::{
@@ -27,7 +26,7 @@ use super::rules::check_rules;
 use crate::analysis::wilson::wilson;
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
-use crate::ledger::hash::hex;
+use crate::ledger::hash::sha256;
 use crate::policy::Policy;
 use crate::query::answer::Limits;
 use crate::query::blast::{Matching, Selector};
@@ -73,7 +72,7 @@ pub fn judging(document: &str) -> Result<(Guardrail, Catalogue)> {
     let policy = Policy::parse(document)?;
     check_rules(&policy)?;
     let catalogue = Catalogue::shipped()?.judging_by(&policy.version, document)?;
-    let sha256 = hex(&Sha256::digest(document.as_bytes()));
+    let sha256 = sha256(document);
     Ok((Guardrail::Policy { version: policy.version, sha256 }, catalogue))
 }
 

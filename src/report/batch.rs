@@ -17,6 +17,7 @@ use super::{format, html};
 use crate::clock::{Micros, rfc3339};
 use crate::error::{Error, Result};
 use crate::event::parse;
+use crate::ledger::hash::sha256;
 use crate::query::answer::Limits;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
@@ -138,7 +139,7 @@ async fn extent(engine: &Engine, batch_id: &str) -> Result<Period> {
 fn file_name(batch_id: &str) -> String {
     let is_safe = |c: char| c.is_ascii_alphanumeric() || ['.', '-', '_'].contains(&c);
     let safe: String = batch_id.chars().take(80).map(|c| if is_safe(c) { c } else { '-' }).collect();
-    if safe == batch_id { safe } else { format!("{safe}-{}", &files::sha256(batch_id)[..8]) }
+    if safe == batch_id { safe } else { format!("{safe}-{}", &sha256(batch_id)[..8]) }
 }
 
 fn headline(request: &Request, answers: &Answers) -> String {

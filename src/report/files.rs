@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 use super::compose::{Answers, all};
 use super::dashboard::Dashboard;
 use super::gather::Gathered;
-use crate::ledger::hash::hex;
+use crate::ledger::hash::sha256;
 use crate::query::catalogue::Catalogue;
 use crate::query::objects::{RATE_PART, Row, text};
 
@@ -35,11 +34,6 @@ impl Report {
     pub fn digest(&self) -> String {
         sha256(&self.html)
     }
-}
-
-/// SHA-256 of a text, in hexadecimal.
-pub fn sha256(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes()))
 }
 
 /// A metric's result: the columns of its row, or `parts` for a mix.

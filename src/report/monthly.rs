@@ -19,7 +19,7 @@ use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::query::catalogue::Catalogue;
 use crate::query::engine::Engine;
-use crate::query::objects::count;
+use crate::query::objects::{Row, count};
 use crate::query::params::Params;
 
 /// Months of a trend, the reviewed one included.
@@ -97,7 +97,7 @@ fn document(
 ) -> Document {
     let answers = &gathered.answers;
     let mut sections = compose::sections(dashboard, answers);
-    if let (Some(words), Some(summary)) = (nothing_proposed(answers), sections.first_mut()) {
+    if let (Some(words), Some(summary)) = (nothing_done(answers), sections.first_mut()) {
         summary.blocks.insert(1, Block::Text(words));
     }
     let facts = facts(ask, policies, issued);
@@ -114,8 +114,13 @@ fn document(
     }
 }
 
-/// Said beside the headline when the period holds no proposal of an agent at all.
-fn nothing_proposed(answers: &Answers) -> Option<String> {
+/// Said beside the headline when the period holds no work at all, or none that an agent proposed.
+fn nothing_done(answers: &Answers) -> Option<String> {
+    let holds = |row: &Row, column: &str| count(row, column).unwrap_or(0) > 0;
+    let counts = all(answers, "month_counts");
+    if !counts.is_empty() && !counts.iter().any(|row| holds(row, "records") || holds(row, "actions")) {
+        return Some("Nothing was reviewed, proposed, decided, executed or corrected in this month.".to_owned());
+    }
     let period =
         |query: &str, column: &str| of_period(answers, query).first().and_then(|row| count(row, column)).unwrap_or(0);
     let is_reviewed = period("flag_rate", "denominator") > 0;
@@ -188,4 +193,33 @@ fn headline(request: &Request, answers: &Answers) -> String {
         if denominator == 0 { format::NO_DATA.to_owned() } else { format!("{large}, {small}") }
     });
     format!("{}: routing exceptions {}", request.month, found.unwrap_or_else(|| format::NO_DATA.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(value: Value) -> Vec<Row> {
+        value.as_array().unwrap().iter().map(|row| row.as_object().unwrap().clone()).collect()
+    }
+
+    #[test]
+    fn a_month_without_work_says_so_first_and_one_without_proposals_that_it_judges_no_agent() {
+        let counts = |records: u64| {
+            let parts = json!([
+                {"part": "reviewed", "records": records, "actions": null},
+                {"part": "executed", "records": 0, "actions": 0},
+            ]);
+            ("month_counts".to_owned(), rows(parts))
+        };
+        let flags = |flagged: u64| {
+            let rate = json!([{"grain": "period", "numerator": flagged, "denominator": 9}]);
+            ("flag_rate".to_owned(), rows(rate))
+        };
+        let said = |answers: Vec<(String, Vec<Row>)>| nothing_done(&answers.into_iter().collect());
+        assert!(said(vec![counts(0)]).unwrap().starts_with("Nothing was reviewed"));
+        assert!(said(vec![counts(9), flags(0)]).unwrap().starts_with("No proposal of an agent"));
+        assert_eq!(said(vec![counts(9), flags(1)]), None);
+        assert_eq!(said(vec![]), None, "a page that does not ask for the counts knows nothing");
+    }
 }

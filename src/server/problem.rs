@@ -153,7 +153,7 @@ pub(super) fn within(answer: Response, store: &Location) -> Response {
 }
 
 /// `text` with paths that begin in `store`.
-fn unplaced(text: &str, store: &Location) -> String {
+pub(super) fn unplaced(text: &str, store: &Location) -> String {
     let directory = store.directory.as_ref().map(|directory| directory.display().to_string());
     let places = [store.url.to_string(), directory.unwrap_or_default(), store.base.to_string()];
     let mut told = text.to_owned();

@@ -29,7 +29,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use super::snapshot::DataFile;
 use super::touches;
 use crate::event::Column;
-use crate::limits::PAGE_ROWS;
+use crate::limits::{PAGE_ROWS, POLICY_FILES};
 
 /// The columns that are indexed, most selective first.
 pub const KEYS: [Column; 3] = [Column::EventId, Column::ActionId, Column::RecordId];
@@ -49,6 +49,8 @@ pub struct Indexes {
     directories: Arc<Mutex<HashMap<Path, Arc<Directory>>>>,
     /// The disk of this machine, where that is where they are.
     disk: Option<Arc<LocalFileSystem>>,
+    /// The events of data files that apply policies, as they were found before. Files never change, nor reuse a name.
+    policies: Arc<Mutex<HashMap<Path, Arc<[RecordBatch]>>>>,
     /// Touches of data files that were read before.
     pub(super) touches: touches::Kept,
 }
@@ -200,12 +202,32 @@ impl Directory {
 impl Indexes {
     /// The indexes in `folder`.
     pub fn new(folder: Path) -> Self {
-        Self { folder, directories: Arc::default(), disk: None, touches: touches::Kept::default() }
+        Self {
+            folder,
+            directories: Arc::default(),
+            policies: Arc::default(),
+            disk: None,
+            touches: touches::Kept::default(),
+        }
     }
 
     /// The same indexes, on a disk of this machine.
     pub fn on_disk(self) -> Self {
         Self { disk: Some(Arc::new(LocalFileSystem::new())), ..self }
+    }
+
+    /// The events that apply policies in the data file at `path`, where they were looked for before.
+    pub fn policies_in(&self, path: &Path) -> Option<Arc<[RecordBatch]>> {
+        self.policies.lock().unwrap_or_else(|e| e.into_inner()).get(path).cloned()
+    }
+
+    /// Remembers them.
+    pub fn remember_policies(&self, path: Path, found: Arc<[RecordBatch]>) {
+        let mut known = self.policies.lock().unwrap_or_else(|e| e.into_inner());
+        if known.len() >= POLICY_FILES {
+            known.clear();
+        }
+        known.insert(path, found);
     }
 
     /// Where the index of the data file at `path` is.

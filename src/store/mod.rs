@@ -113,6 +113,11 @@ impl Store {
         Ok(Self::with(location, paths, table, state, clock))
     }
 
+    /// Where it lies.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
     fn with(location: Location, paths: Paths, table: Table, state: TableState, clock: Clock) -> Self {
         let journal = Journal::new(location.objects.clone(), paths.clone());
         let indexes = Indexes::new(paths.index());

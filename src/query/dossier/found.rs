@@ -4,6 +4,8 @@
 //! such rows up to the session's as-of point, each once. The index of a data file says which of its pages to read;
 //! where it tells nothing, the bloom filters of the file do.
 
+use std::sync::Arc;
+
 use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
@@ -11,14 +13,20 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::error::{Error, Result};
 use crate::event::columns::stored_schema;
-use crate::event::{Column, Rows};
+use crate::event::{Column, ENGINE_SOURCE, Rows};
 use crate::limits::LOOKED_UP_EVENTS;
+use crate::policy;
+use crate::query::condensed::condense;
 use crate::query::engine::Engine;
 use crate::store::parquet::{RowsWith, looked_up, matching, sort};
 use crate::store::snapshot::{DataFile, Snapshot};
 
 /// Data files read at once.
 const FILES_AT_ONCE: usize = 4;
+/// What the events have that apply policies, as `queries/views/policies.sql` says; the rarest first, for what comes behind
+/// is read of what it leaves alone.
+const APPLIES_POLICY: [(Column, &str); 3] =
+    [(Column::EventType, "config.changed"), (Column::Field, policy::FIELD), (Column::Source, ENGINE_SOURCE)];
 
 /// Gathers rows up to the as-of point, within the bound of a look-up.
 struct Gathered<F> {
@@ -78,7 +86,7 @@ pub(super) async fn by(
     let reading: Vec<_> = held
         .map(|(file, pages)| {
             let filter = &filter;
-            async move { looked_up(&snapshot.objects, file, filter, pages.as_deref()).await }
+            async move { looked_up(&snapshot.objects, file, std::slice::from_ref(filter), pages.as_deref()).await }
         })
         .collect();
     let mut reading = stream::iter(reading).buffered(FILES_AT_ONCE);
@@ -86,6 +94,43 @@ pub(super) async fn by(
         batches.iter().rev().try_for_each(|batch| gathered.take(batch))?;
     }
     sorted(&gathered.rows)
+}
+
+/// The events that apply policies. Every dossier asks for them: what was found in a data file is remembered.
+///
+/// # Errors
+/// When a data file cannot be read.
+pub(super) async fn policies(engine: &Engine) -> Result<RecordBatch> {
+    let snapshot: &Snapshot = &engine.ground.snapshot;
+    let size = engine.as_of().size;
+    let mut gathered = Gathered { size, keep: |_: &Rows<'_>, _: usize| true, rows: Vec::new(), count: 0 };
+    let filters =
+        APPLIES_POLICY.map(|(column, value)| RowsWith::texts(column, [value.to_owned()].into_iter().collect()));
+    for batch in &snapshot.journal {
+        let mut left = batch.clone();
+        for (filter, (column, _)) in filters.iter().zip(APPLIES_POLICY) {
+            left = in_journal(&left, filter, column)?;
+        }
+        gathered.take(&left)?;
+    }
+    let files = snapshot.files.iter().filter(|file| file.seq.0 < size);
+    let reading: Vec<_> = files.map(|file| policies_in(snapshot, file, &filters)).collect();
+    let mut reading = stream::iter(reading).buffered(FILES_AT_ONCE);
+    while let Some(batches) = reading.try_next().await? {
+        batches.iter().try_for_each(|batch| gathered.take(batch))?;
+    }
+    sorted(&gathered.rows)
+}
+
+async fn policies_in(snapshot: &Snapshot, file: &DataFile, filters: &[RowsWith]) -> Result<Arc<[RecordBatch]>> {
+    if let Some(known) = snapshot.indexes.policies_in(&file.path) {
+        return Ok(known);
+    }
+    let found = looked_up(&snapshot.objects, file, filters, None).await?;
+    let found = found.iter().map(condense).collect::<datafusion::common::Result<Arc<[RecordBatch]>>>();
+    let found = found.map_err(|e| Error::internal("cannot copy events out").because(e))?;
+    snapshot.indexes.remember_policies(file.path.clone(), found.clone());
+    Ok(found)
 }
 
 /// The row at place `seq`; no row where there is none.

@@ -18,9 +18,8 @@ use serde_json::Value;
 
 use super::{Item, Sight, found};
 use crate::error::{Error, Result};
+use crate::event::Column;
 use crate::event::columns::stored_schema;
-use crate::event::{Column, ENGINE_SOURCE, Rows};
-use crate::policy;
 use crate::query::answer::Answer;
 use crate::query::asof::AsOf;
 use crate::query::catalogue::Catalogue;
@@ -63,10 +62,7 @@ pub(super) struct Judged {
 /// # Errors
 /// When the policies cannot be read, or a view fails.
 pub(super) async fn judge(engine: &Engine, rows: &RecordBatch, sight: Sight) -> Result<Judged> {
-    let is_policy = |view: &Rows<'_>, row: usize| {
-        view.text(Column::Source, row) == Some(ENGINE_SOURCE) && view.text(Column::Field, row) == Some(policy::FIELD)
-    };
-    let policies = found::by(engine, Column::EventType, "config.changed", is_policy).await?;
+    let policies = found::policies(engine).await?;
     let small = Small::over(engine, &[rows.clone(), policies], sight).await?;
     // Most of each is planning, which has a thread of its own.
     let (mut actions, judgements, decisions, approvals, mut evidence) = tokio::try_join!(

@@ -199,7 +199,7 @@ mod tests {
     fn a_report_is_kept_whole() {
         let report = bundle().report().unwrap();
         assert_eq!((report.html.as_str(), &report.json), ("<p>\u{e4}</p>", &json!({"metrics": {"a": 1.50}})));
-        assert_eq!(report.digest(), crate::report::files::sha256("<p>\u{e4}</p>"));
+        assert_eq!(report.digest(), crate::ledger::hash::sha256("<p>\u{e4}</p>"));
     }
 
     #[test]

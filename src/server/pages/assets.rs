@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::error::Error;
-use crate::report::files::sha256;
+use crate::ledger::hash::sha256;
 use crate::report::html;
 use crate::server::problem::{Problem, Reply};
 use crate::server::route::{About, Answer, Param, Place, Route};

@@ -112,7 +112,8 @@ fn again() -> String {
     format!("<meta http-equiv=\"refresh\" content=\"{REFRESH_SECONDS}\">\n")
 }
 
-/// A page that says what went wrong, for anybody: it names no tenant and no caller.
+/// A page that says what went wrong, for anybody: it names no tenant and no caller. Its navigation leads on; who is not
+/// known comes to the log-in by any of its entries.
 pub fn problem(status: StatusCode, message: &str) -> Response {
     let title = match status {
         StatusCode::UNAUTHORIZED => "Please log in",
@@ -134,17 +135,20 @@ pub fn problem(status: StatusCode, message: &str) -> Response {
         heading(title, &format!("Status {code}")),
         parts::message(message)
     );
-    bare(status, title, &body)
+    respond(status, &unframed(title, &navigation(Place::Elsewhere), &body))
 }
 
-/// A page outside the frame, for who is not known yet: log-in and problems. `body` is markup.
+/// A page outside the frame, for who is not known yet: the log-in. `body` is markup.
 pub fn bare(status: StatusCode, title: &str, body: &str) -> Response {
-    let mut out = head(title, "", false);
-    out += "<body class=\"app bare\">\n<header class=\"site\">\n<p class=\"brand\"><a href=\"/\">Probity</a></p>\n\
-            </header>\n<main id=\"main\">\n";
-    out += body;
-    out += "</main>\n</body>\n</html>\n";
-    respond(status, &out)
+    respond(status, &unframed(title, "", body))
+}
+
+fn unframed(title: &str, navigation: &str, body: &str) -> String {
+    let head = head(title, "", false);
+    format!(
+        "{head}<body class=\"app bare\">\n<header class=\"site\">\n<p class=\"brand\"><a href=\"/\">Probity</a></p>\n\
+         {navigation}</header>\n<main id=\"main\">\n{body}</main>\n</body>\n</html>\n"
+    )
 }
 
 /// Text as markup: as [`html::escape`].

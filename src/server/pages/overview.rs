@@ -23,8 +23,9 @@ use crate::report::document::Tone;
 use crate::server::api::bundle;
 use crate::server::cache::{Look, Rendered};
 use crate::server::caller::{Caller, Read};
-use crate::server::problem::Reply;
+use crate::server::problem::{Reply, unplaced};
 use crate::server::route::Route;
+use crate::store::object::Location;
 
 /// How long the page waits for its parts.
 const PATIENCE: Duration = Duration::from_millis(600);
@@ -161,7 +162,7 @@ where
         }
         Err(error) => Err(error),
     };
-    found.unwrap_or_else(|error| Part::Ready(failed(title, &error)))
+    found.unwrap_or_else(|error| Part::Ready(failed(title, &error, caller.tenant.store().location())))
 }
 
 /// An anchor made of a title: `The newest month` → `the-newest-month`.
@@ -169,10 +170,11 @@ fn place_of(title: &str) -> String {
     title.to_lowercase().replace(' ', "-")
 }
 
-fn failed(title: &str, error: &Error) -> String {
+/// A part that failed; as in a problem, a path begins within the store.
+fn failed(title: &str, error: &Error, store: &Location) -> String {
     let words = match error.kind() {
         ErrorKind::Internal => "this part failed by a defect; the log of the server tells more".to_owned(),
-        _ => error.to_string(),
+        _ => unplaced(&error.to_string(), store),
     };
     let words = format!("<p>{}</p>", layout::message(&words));
     layout::section(&place_of(title), title, &layout::notice(Tone::Bad, &words))
@@ -207,8 +209,13 @@ mod tests {
 
     #[test]
     fn a_part_that_failed_says_why_and_hides_what_a_defect_tells() {
-        let told = failed("The newest month", &Error::limit("the query needs <more> memory"));
+        let store = Location::memory();
+        let told = failed("The newest month", &Error::limit("the query needs <more> memory"), &store);
         assert!(told.contains("The query needs &lt;more&gt; memory.") && told.contains("id=\"the-newest-month\""));
-        assert!(!failed("x", &Error::internal("/home/somebody")).contains("somebody"));
+        assert!(!failed("x", &Error::internal("/home/somebody"), &store).contains("somebody"));
+        let store = Location::open("/home/somebody/evidence").unwrap();
+        let gone = Error::unavailable("cannot read /home/somebody/evidence/tenants/default/events/a.parquet");
+        let told = failed("x", &gone, &store);
+        assert!(told.contains("tenants/default/events/a.parquet") && !told.contains("somebody"), "{told}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt;
 use object_store::ObjectStore;
-use parquet::arrow::arrow_reader::{RowFilter, RowSelection};
+use parquet::arrow::arrow_reader::{ArrowPredicate, RowFilter, RowSelection};
 use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::file::metadata::ParquetMetaData;
 
@@ -20,24 +20,27 @@ use crate::event::Column;
 use crate::limits::PAGE_ROWS;
 use crate::store::snapshot::DataFile;
 
-/// As [`matching`](super::matching), for a few rows among many. `pages` are those of [`PAGE_ROWS`] rows that an index
-/// names, where one does.
+/// As [`matching`](super::matching), for a few rows among many that all `filters` let through, each asked about what those
+/// before it left. `pages` are those of [`PAGE_ROWS`] rows that an index names for the first one, where one does.
 ///
 /// # Errors
 /// When the file cannot be read.
 pub async fn looked_up(
     objects: &Arc<dyn ObjectStore>,
     file: &DataFile,
-    filter: &RowsWith,
+    filters: &[RowsWith],
     pages: Option<&[u32]>,
 ) -> Result<Vec<RecordBatch>> {
     let (unreadable, all) = (unreadable(file.path.clone()), Column::all());
-    let builder = paged(objects, file, filter, pages).await.map_err(&unreadable)?;
+    let builder = paged(objects, file, filters.first(), pages).await.map_err(&unreadable)?;
     let schema = builder.parquet_schema();
     let projection = ProjectionMask::columns(schema, all.iter().map(|c| c.name()));
-    let mask = ProjectionMask::columns(schema, [filter.column.name()]);
-    let predicate = IdPredicate { filter: filter.clone(), mask };
-    let builder = builder.with_row_filter(RowFilter::new(vec![Box::new(predicate)]));
+    let predicate = |filter: &RowsWith| -> Box<dyn ArrowPredicate> {
+        let mask = ProjectionMask::columns(schema, [filter.column.name()]);
+        Box::new(IdPredicate { filter: filter.clone(), mask })
+    };
+    let predicates = filters.iter().map(predicate).collect();
+    let builder = builder.with_row_filter(RowFilter::new(predicates));
     let mut rows = builder.with_projection(projection).with_batch_size(PAGE_ROWS).build().map_err(&unreadable)?;
     let mut found = Vec::new();
     while let Some(batch) = rows.try_next().await.map_err(&unreadable)? {
@@ -52,14 +55,15 @@ pub async fn looked_up(
 async fn paged(
     objects: &Arc<dyn ObjectStore>,
     file: &DataFile,
-    filter: &RowsWith,
+    filter: Option<&RowsWith>,
     pages: Option<&[u32]>,
 ) -> parquet::errors::Result<ParquetRecordBatchStreamBuilder<ObjectReader>> {
     let reader = || ObjectReader::new(objects.clone(), file.path.clone(), file.bytes);
     let mut builder = viewing(reader()).await?;
-    let (groups, selection) = match pages {
-        Some(pages) => of_pages(builder.metadata(), pages),
-        None => (filter.row_groups(&mut builder).await?, None),
+    let (groups, selection) = match (pages, filter) {
+        (Some(pages), _) => of_pages(builder.metadata(), pages),
+        (None, Some(filter)) => (filter.row_groups(&mut builder).await?, None),
+        (None, None) => ((0..builder.metadata().num_row_groups()).collect(), None),
     };
     let metadata = with_page_index(reader(), builder.metadata()).await?;
     let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader(), as_viewed(metadata)?);
@@ -130,13 +134,21 @@ mod tests {
             let expected = matching(&objects, &file, &filter).await.unwrap();
             let page = (action * 2 / PAGE_ROWS) as u32;
             for pages in [None, Some(&[page][..]), Some(&[0, 1, 2][..])] {
-                let found = looked_up(&objects, &file, &filter, pages).await.unwrap();
+                let found = looked_up(&objects, &file, std::slice::from_ref(&filter), pages).await.unwrap();
                 assert_eq!(found, expected, "action {action}, pages {pages:?}");
             }
             let elsewhere = [(page + 1) % 3];
-            assert!(looked_up(&objects, &file, &filter, Some(&elsewhere)).await.unwrap().is_empty());
+            let found = looked_up(&objects, &file, std::slice::from_ref(&filter), Some(&elsewhere)).await.unwrap();
+            assert!(found.is_empty());
         }
         let nobody = RowsWith::texts(Column::ActionId, ["nobody".to_owned()].into_iter().collect());
-        assert!(looked_up(&objects, &file, &nobody, None).await.unwrap().is_empty());
+        assert!(looked_up(&objects, &file, std::slice::from_ref(&nobody), None).await.unwrap().is_empty());
+        let its = |column, value: &str| RowsWith::texts(column, [value.to_owned()].into_iter().collect());
+        let [first, second] = ["e8", "e9"].map(|id| [its(Column::ActionId, "a4"), its(Column::EventId, id)]);
+        let [first, second] = [looked_up(&objects, &file, &first, None), looked_up(&objects, &file, &second, None)];
+        let both = matching(&objects, &file, &its(Column::ActionId, "a4")).await.unwrap();
+        assert_eq!(first.await.unwrap(), [both[0].slice(0, 1)]);
+        assert_eq!(second.await.unwrap(), [both[0].slice(1, 1)]);
+        assert!(looked_up(&objects, &file, &[its(Column::ActionId, "a4"), nobody], None).await.unwrap().is_empty());
     }
 }
