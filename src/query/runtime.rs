@@ -14,7 +14,7 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::SessionConfig;
 use object_store::ObjectStore;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::guard::PLANNING_STACK_BYTES;
@@ -70,6 +70,7 @@ pub struct QueryRuntime {
     spill_dir: Option<PathBuf>,
     piece_events: u64,
     strangers: Arc<Semaphore>,
+    judges: Semaphore,
 }
 
 impl std::fmt::Debug for QueryRuntime {
@@ -101,7 +102,8 @@ impl QueryRuntime {
             })?;
         let strangers = Arc::new(Semaphore::new(ADHOC_QUERIES));
         let (spill_dir, piece_events) = (limits.spill_dir.clone(), limits.piece_events.max(1));
-        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, piece_events, strangers }))
+        let judges = Semaphore::new(partitions);
+        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, piece_events, strangers, judges }))
     }
 
     /// The threads that run queries.
@@ -144,6 +146,12 @@ impl QueryRuntime {
         let place = self.strangers.clone().acquire_owned().await;
         let place = place.map_err(|e| Error::internal("queries are no longer run").because(e))?;
         Ok(Guest(Some((threads("query-guest", self.partitions)?, place))))
+    }
+
+    /// A place to judge one action in; waits while all are taken. Most of that is planning, which fills a processor and
+    /// holds tens of megabytes: a hundred readers of dossiers at once would hold gigabytes and not be answered sooner.
+    pub(super) async fn judge(&self) -> Result<SemaphorePermit<'_>> {
+        self.judges.acquire().await.map_err(|e| Error::internal("actions are no longer judged").because(e))
     }
 
     /// Runs `work` on a thread of its own with a stack that the deepest accepted query does not exhaust.

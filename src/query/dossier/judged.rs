@@ -63,6 +63,7 @@ pub(super) struct Judged {
 /// When the policies cannot be read, or a view fails.
 pub(super) async fn judge(engine: &Engine, rows: &RecordBatch, sight: Sight) -> Result<Judged> {
     let policies = found::policies(engine).await?;
+    let _place = engine.runtime.judge().await?;
     let small = Small::over(engine, &[rows.clone(), policies], sight).await?;
     // Most of each is planning, which has a thread of its own.
     let (mut actions, judgements, decisions, approvals, mut evidence) = tokio::try_join!(
