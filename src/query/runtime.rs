@@ -23,6 +23,8 @@ use super::provider::STORE_URL;
 use crate::error::{Error, Result};
 use crate::limits::{PIECE_EVENTS, QUERY_MEMORY_BYTES, QUERY_SPILL_BYTES};
 
+/// Look-ups by key at once for each thread: while one waits for its disk, or a bucket, another decodes.
+const LOOK_UPS_A_THREAD: usize = 2;
 /// Strangers' queries that run at once; others wait.
 pub const ADHOC_QUERIES: usize = 2;
 /// Bytes of footers and page indexes kept, so that a file's structure is read once.
@@ -70,6 +72,7 @@ pub struct QueryRuntime {
     spill_dir: Option<PathBuf>,
     piece_events: u64,
     strangers: Arc<Semaphore>,
+    look_ups: Semaphore,
     judges: Semaphore,
 }
 
@@ -102,8 +105,9 @@ impl QueryRuntime {
             })?;
         let strangers = Arc::new(Semaphore::new(ADHOC_QUERIES));
         let (spill_dir, piece_events) = (limits.spill_dir.clone(), limits.piece_events.max(1));
-        let judges = Semaphore::new(partitions);
-        Ok(Arc::new(Self { threads: Some(threads), env, partitions, spill_dir, piece_events, strangers, judges }))
+        let (look_ups, judges) = (Semaphore::new(LOOK_UPS_A_THREAD * partitions), Semaphore::new(partitions));
+        let threads = Some(threads);
+        Ok(Arc::new(Self { threads, env, partitions, spill_dir, piece_events, strangers, look_ups, judges }))
     }
 
     /// The threads that run queries.
@@ -148,8 +152,14 @@ impl QueryRuntime {
         Ok(Guest(Some((threads("query-guest", self.partitions)?, place))))
     }
 
-    /// A place to judge one action in; waits while all are taken. Most of that is planning, which fills a processor and
-    /// holds tens of megabytes: a hundred readers of dossiers at once would hold gigabytes and not be answered sooner.
+    /// A place to look one key up in; waits while all are taken. Whole pages of all columns are decoded for a few rows: a
+    /// hundred look-ups at once would hold gigabytes and not be done sooner.
+    pub(super) async fn look_up(&self) -> Result<SemaphorePermit<'_>> {
+        self.look_ups.acquire().await.map_err(|e| Error::internal("keys are no longer looked up").because(e))
+    }
+
+    /// A place to judge one action in; waits while all are taken. Most of that is planning, which fills a processor, in a
+    /// thread of its own: a hundred at once would not be done sooner.
     pub(super) async fn judge(&self) -> Result<SemaphorePermit<'_>> {
         self.judges.acquire().await.map_err(|e| Error::internal("actions are no longer judged").because(e))
     }

@@ -72,6 +72,7 @@ pub(super) async fn by(
     value: &str,
     keep: impl FnMut(&Rows<'_>, usize) -> bool,
 ) -> Result<RecordBatch> {
+    let _place = engine.runtime.look_up().await?;
     let snapshot: &Snapshot = &engine.ground.snapshot;
     let size = engine.as_of().size;
     let mut gathered = Gathered { size, keep, rows: Vec::new(), count: 0 };
@@ -101,6 +102,7 @@ pub(super) async fn by(
 /// # Errors
 /// When a data file cannot be read.
 pub(super) async fn policies(engine: &Engine) -> Result<RecordBatch> {
+    let _place = engine.runtime.look_up().await?;
     let snapshot: &Snapshot = &engine.ground.snapshot;
     let size = engine.as_of().size;
     let mut gathered = Gathered { size, keep: |_: &Rows<'_>, _: usize| true, rows: Vec::new(), count: 0 };
@@ -138,6 +140,7 @@ async fn policies_in(snapshot: &Snapshot, file: &DataFile, filters: &[RowsWith])
 /// # Errors
 /// When a data file cannot be read.
 pub(super) async fn at(engine: &Engine, seq: i64) -> Result<RecordBatch> {
+    let _place = engine.runtime.look_up().await?;
     let snapshot: &Snapshot = &engine.ground.snapshot;
     let mut gathered =
         Gathered { size: engine.as_of().size, keep: |_: &Rows<'_>, _: usize| true, rows: Vec::new(), count: 0 };
