@@ -307,7 +307,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Forgets the known head: the journal was folded, its rows need no memory any more.
+    /// Forgets the known head: the journal was folded, most of its rows need no memory any more.
     pub fn forget_head(&mut self) {
         self.head = None;
     }

@@ -295,9 +295,44 @@ mod tests {
     use super::super::answer::Limits;
     use super::super::catalogue::Catalogue;
     use super::super::params::Params;
-    use super::super::testing::{engine, random_events, snapshot};
+    use super::super::testing::{START, engine, random_events, snapshot};
     use super::*;
+    use crate::clock::HOUR;
     use crate::error::ErrorKind;
+    use crate::store::snapshot::Snapshot;
+
+    #[tokio::test]
+    async fn policies_are_those_that_sql_finds_remembered_or_not_and_as_of_earlier_points() {
+        let mut lines = random_events(5, 300);
+        let changes = [
+            (20, "probity", "policy"),
+            (21, "crm", "policy"),
+            (22, "probity", "owner"),
+            (150, "probity", "policy"),
+            (151, "crm", "policy"),
+            (290, "probity", "policy"),
+            (291, "probity", "owner"),
+        ];
+        for (place, source, field) in changes {
+            let event = serde_json::json!({
+                "event_id": format!("c{place}"), "source": source, "event_type": "config.changed", "field": field,
+                "occurred_at": rfc3339(START + place as i64 * HOUR), "new_value": "no policy at all",
+            });
+            lines[place] = event.to_string();
+        }
+        let whole = snapshot(&lines, 240, 60).await;
+        for (size, expected) in [(300, 3), (160, 2), (300, 3), (20, 0)] {
+            let engine = engine(&Snapshot { size, ..whole.clone() }).await;
+            let found = found::policies(&engine).await.unwrap();
+            let sql = "select seq from events where event_type = 'config.changed' and field = 'policy' and source = 'probity' \
+                       order by occurred_at, seq";
+            let rows = judged::as_rows(&engine.sql(sql, Limits::default()).await.unwrap()).unwrap();
+            let seqs: Vec<i64> = rows.iter().filter_map(|row| row["seq"].as_i64()).collect();
+            let view = Rows::new(&found).unwrap();
+            let places: Vec<i64> = (0..view.len()).filter_map(|row| view.long(Column::Seq, row)).collect();
+            assert_eq!((places.len(), places), (expected, seqs), "of {size} events");
+        }
+    }
 
     #[tokio::test]
     async fn a_dossier_says_of_an_action_what_the_views_say_over_everything() {

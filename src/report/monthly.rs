@@ -114,19 +114,21 @@ fn document(
     }
 }
 
-/// Said beside the headline when the period holds no work at all, or none that an agent proposed.
+/// Said beside the headline when nothing counts to the period, or nothing that an agent proposed.
 fn nothing_done(answers: &Answers) -> Option<String> {
     let holds = |row: &Row, column: &str| count(row, column).unwrap_or(0) > 0;
-    let counts = all(answers, "month_counts");
-    if !counts.is_empty() && !counts.iter().any(|row| holds(row, "records") || holds(row, "actions")) {
-        return Some("Nothing was reviewed, proposed, decided, executed or corrected in this month.".to_owned());
-    }
     let period =
         |query: &str, column: &str| of_period(answers, query).first().and_then(|row| count(row, column)).unwrap_or(0);
+    let decisions = period("decision_mix", "denominator") + period("decision_mix", "pending");
+    let counts = all(answers, "month_counts");
+    let is_counted = counts.iter().any(|row| holds(row, "records") || holds(row, "actions"));
+    if !counts.is_empty() && !is_counted && decisions == 0 {
+        let words = "No record was reviewed in this month, and no action that counts to it was proposed, decided or executed: \
+                     nothing below judges an agent.";
+        return Some(words.to_owned());
+    }
     let is_reviewed = period("flag_rate", "denominator") > 0;
-    let is_proposed =
-        period("flag_rate", "numerator") + period("decision_mix", "denominator") + period("decision_mix", "pending")
-            > 0;
+    let is_proposed = period("flag_rate", "numerator") + decisions > 0;
     (is_reviewed && !is_proposed).then(|| {
         "No proposal of an agent is in this month: what is said of flags, approvals and misses does not judge an agent.".to_owned()
     })
@@ -217,7 +219,12 @@ mod tests {
             ("flag_rate".to_owned(), rows(rate))
         };
         let said = |answers: Vec<(String, Vec<Row>)>| nothing_done(&answers.into_iter().collect());
-        assert!(said(vec![counts(0)]).unwrap().starts_with("Nothing was reviewed"));
+        let decided = |pending: u64| {
+            let mix = json!([{"grain": "period", "denominator": 0, "pending": pending}]);
+            ("decision_mix".to_owned(), rows(mix))
+        };
+        assert!(said(vec![counts(0), decided(0)]).unwrap().starts_with("No record was reviewed"));
+        assert_eq!(said(vec![counts(0), decided(1)]), None, "something is proposed");
         assert!(said(vec![counts(9), flags(0)]).unwrap().starts_with("No proposal of an agent"));
         assert_eq!(said(vec![counts(9), flags(1)]), None);
         assert_eq!(said(vec![]), None, "a page that does not ask for the counts knows nothing");

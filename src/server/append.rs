@@ -185,7 +185,7 @@ impl Appender {
 }
 
 impl Shared {
-    /// What was appended until now is no longer in the journal.
+    /// What was appended before the fold began is no longer in the journal.
     pub(super) fn folded(&self) {
         self.folding.store(0, Ordering::Relaxed);
         self.is_folded.store(true, Ordering::Release);
@@ -193,7 +193,7 @@ impl Shared {
 
     /// Takes note that a fold begins: what is put from now on counts for the next one.
     pub(super) fn folds(&self) {
-        let bytes = self.unfolded.0.swap(0, Ordering::Relaxed);
+        let bytes = self.unfolded.0.swap(0, Ordering::AcqRel);
         self.folding.fetch_add(bytes, Ordering::Relaxed);
         self.unfolded.1.store(0, Ordering::Relaxed);
     }
@@ -213,7 +213,7 @@ impl Shared {
     pub(super) fn appended(&self, bytes: usize, end: i64) {
         // Before the bytes: what a fold counts as its own is never behind the end that it sees.
         self.end.fetch_max(end, Ordering::AcqRel);
-        let bytes = self.unfolded.0.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let bytes = self.unfolded.0.fetch_add(bytes, Ordering::Release) + bytes;
         let objects = self.unfolded.1.fetch_add(1, Ordering::Relaxed) + 1;
         if bytes >= SERVER_FOLD_BYTES || objects >= FOLD_OBJECTS {
             self.fold.notify_one();

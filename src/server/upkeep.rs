@@ -86,8 +86,9 @@ impl Folds {
         }
         self.shared.folds();
         let end = self.shared.end();
-        // What comes in meanwhile makes the next one due: run after, it would be folded in ever smaller steps, each with
-        // files and a commit of its own.
+        // What comes in meanwhile is left to the next one: run after, it would be folded in ever smaller steps, each with
+        // files and a commit of its own. Nobody asked where it lies long, which another process may have put there: of
+        // that no end is known here.
         let folded = if is_asked { self.store.fold_before(end).await } else { self.store.fold().await };
         // A fold that could not be signed, or tidy up behind itself, may have emptied the journal all the same: those who
         // bring events must not wait for what is no longer there.

@@ -1,4 +1,4 @@
-//! The rows that have a key, straight from the data files.
+//! The rows that have a key, straight from the data files; and those that apply policies.
 //!
 //! In: a session's evidence, a column, a value. Out: whole stored rows in (`occurred_at`, `seq`) order. Invariant: all
 //! such rows up to the session's as-of point, each once. The index of a data file says which of its pages to read;
@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::BooleanArray;
+use arrow::array::{ArrayRef, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::record_batch::RecordBatch;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -16,7 +16,6 @@ use crate::event::columns::stored_schema;
 use crate::event::{Column, ENGINE_SOURCE, Rows};
 use crate::limits::LOOKED_UP_EVENTS;
 use crate::policy;
-use crate::query::condensed::condense;
 use crate::query::engine::Engine;
 use crate::store::parquet::{RowsWith, looked_up, matching, sort};
 use crate::store::snapshot::{DataFile, Snapshot};
@@ -100,7 +99,7 @@ pub(super) async fn by(
 /// The events that apply policies. Every dossier asks for them: what was found in a data file is remembered.
 ///
 /// # Errors
-/// When a data file cannot be read.
+/// Limit when there are more than [`LOOKED_UP_EVENTS`]; when a data file cannot be read.
 pub(super) async fn policies(engine: &Engine) -> Result<RecordBatch> {
     let _place = engine.runtime.look_up().await?;
     let snapshot: &Snapshot = &engine.ground.snapshot;
@@ -129,10 +128,19 @@ async fn policies_in(snapshot: &Snapshot, file: &DataFile, filters: &[RowsWith])
         return Ok(known);
     }
     let found = looked_up(&snapshot.objects, file, filters, None).await?;
-    let found = found.iter().map(condense).collect::<datafusion::common::Result<Arc<[RecordBatch]>>>();
-    let found = found.map_err(|e| Error::internal("cannot copy events out").because(e))?;
+    let found = found.iter().map(copied).collect::<Result<Arc<[RecordBatch]>>>()?;
     snapshot.indexes.remember_policies(file.path.clone(), found.clone());
     Ok(found)
+}
+
+/// `batch` with texts of its own: it stays longer than the pages that they point into.
+fn copied(batch: &RecordBatch) -> Result<RecordBatch> {
+    let copy = |column: &ArrayRef| match column.as_string_view_opt() {
+        Some(texts) => Arc::new(texts.gc()),
+        None => column.clone(),
+    };
+    let copies = RecordBatch::try_new(batch.schema(), batch.columns().iter().map(copy).collect());
+    copies.map_err(|e| Error::internal("cannot copy events out").because(e))
 }
 
 /// The row at place `seq`; no row where there is none.
